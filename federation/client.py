@@ -1,0 +1,1 @@
+"""The one module that opens sockets: bounded in bytes and time, no redirects."""

@@ -1,0 +1,1 @@
+"""The gate: primary and complementary suppression over all linked tables of one release."""

@@ -1,0 +1,1 @@
+"""DSSE envelopes over exact bytes, through securesystemslib."""

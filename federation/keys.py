@@ -1,0 +1,60 @@
+"""Signing keys of nodes: Ed25519, made by `cryptography`, spoken for by `securesystemslib`.
+
+A node's identity is a random identifier and never its key; the key id is securesystemslib's digest of the public key.
+"""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+from federation.errors import TrustError
+
+
+def new_identifier(prefix: str) -> str:
+    """Return a random identifier such as `n-mfrggzdfmztwq2lk...`: 128 bits in lower-case base32."""
+    return f"{prefix}-{base64.b32encode(secrets.token_bytes(16)).decode().rstrip('=').lower()}"
+
+
+def write_private_file(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read (mode 0600 from its first moment); refuse to overwrite."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def new_private_pem() -> bytes:
+    """Return a new Ed25519 private key as unencrypted PKCS#8 PEM."""
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def read_signer(pem: bytes) -> CryptoSigner:
+    """Read a PKCS#8 PEM private key; raise TrustError where it is not an Ed25519 key."""
+    try:
+        private = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise TrustError("key-unreadable", "密钥文件无法读取。", "The key file cannot be read.") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise TrustError("key-type", "密钥不是 Ed25519。", "The key is not Ed25519.")
+    return CryptoSigner(private)
+
+
+def public_pem(key: SSlibKey) -> str:
+    """Return the public key as PEM text."""
+    return str(key.keyval["public"])
+
+
+def fingerprint(key: SSlibKey) -> str:
+    """Return the key id in groups of four, as read over the telephone: `ab12 cd34 ...` (SHA-256, 64 hex digits)."""
+    return " ".join(key.keyid[i : i + 4] for i in range(0, len(key.keyid), 4))

@@ -1,0 +1,1 @@
+"""Requests and answers: bound to each other, to one audience and to a time."""

@@ -1,0 +1,1 @@
+"""Combination of many nodes' observations, with coverage; missing is never zero."""

@@ -1,0 +1,1 @@
+"""One node: it remembers, schedules and shows. Arrows between its parts point down only (import-linter)."""

@@ -1,0 +1,5 @@
+"""`python -m node` is the command `gonghui`."""
+
+from node.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Event notices: published, updated, cancelled, expired; seen by peers and in calendars."""

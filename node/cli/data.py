@@ -1,0 +1,5 @@
+"""`gonghui data`."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)

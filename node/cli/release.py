@@ -1,0 +1,5 @@
+"""`gonghui release`."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)

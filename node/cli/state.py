@@ -1,0 +1,59 @@
+"""What every command shares: which node, who acts, how to print. Commands stay thin: parse, call a service, show."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from federation.errors import GonghuiError
+from node.access.permissions import Actor
+from node.access.service import actor_of_token
+from node.context import Node, open_node
+
+
+@dataclass
+class State:
+    """Options of the whole command line, and what is opened from them on first use."""
+
+    config: Path = Path("config.toml")
+    token_file: Path | None = None
+    language: str = "zh"
+
+    @cached_property
+    def node(self) -> Node:
+        """Open the node of `--config`."""
+        return open_node(self.config)
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Return the account whose token file was given; raise NotPermitted without one."""
+        with self.node.database.read() as session:
+            return actor_of_token(session, self.token_file)
+
+
+OUT = Console(soft_wrap=True)
+ERR = Console(stderr=True, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document for a script."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + os.linesep)
+
+
+def print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Print a table for a person."""
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    OUT.print(table)
+
+
+def print_error(error: GonghuiError, language: str) -> None:
+    """Print code and text of an error to standard error."""
+    ERR.print(f"[red]{error.code}[/red] {error.text.in_language(language)}", highlight=False)

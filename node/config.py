@@ -1,0 +1,185 @@
+"""Settings of one node, read once from a TOML file. Read at start-up and handed on; never read at import.
+
+Relative paths are relative to the folder of the file. An unknown key is an error that names the nearest known one.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from federation.errors import UsageError
+
+
+class _Section(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NodeSection(_Section):
+    """Who this node is, for people."""
+
+    name: str = Field(
+        "未命名学院", description="学校名称，显示在页面和交换目录中 / the college's name, shown to people"
+    )
+    code: str = Field("", description="工会统计代码（901）/ the union's statistical code, field 901")
+    language: Literal["zh", "en"] = Field("zh", description="默认语言 / default language")
+    timezone: str = Field("Asia/Shanghai", description="页面显示时间所用时区 / zone in which pages show times")
+
+
+class DatabaseSection(_Section):
+    """Where rows are kept."""
+
+    url: str = Field(
+        "sqlite:///gonghui.db",
+        description="SQLite 文件，或 postgresql+psycopg://user@host/name / SQLite file or PostgreSQL URL",
+    )
+
+
+class ServerSection(_Section):
+    """The listener."""
+
+    host: str = Field("127.0.0.1", description="监听地址 / address to listen on")
+    port: int = Field(8650, ge=0, le=65535, description="监听端口 / port to listen on")
+    public_url: str = Field(
+        "", description="对端访问本节点的地址；留空表示无入站端口 / URL for peers; empty: no inbound port"
+    )
+    tls_certificate: str = Field("", description="证书文件（PEM），留空用 HTTP / certificate file; empty: plain HTTP")
+    tls_key: str = Field("", description="证书私钥文件 / the certificate's key file")
+
+
+class HubSection(_Section):
+    """Whether this node keeps the member list and rolls up."""
+
+    enabled: bool = Field(default=False, description="是否为汇总节点 / whether this node is a hub")
+
+
+class ExchangeSection(_Section):
+    """Limits of the exchange."""
+
+    page_records: int = Field(50, ge=1, le=50, description="每页最多条目数 / records a page")
+    page_bytes: int = Field(1_048_576, ge=65_536, le=1_048_576, description="每页最多字节数 / bytes a page")
+    request_window_seconds: int = Field(300, ge=30, le=3600, description="请求时间窗（秒）/ how far clocks may differ")
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="连接超时（秒）/ connect timeout")
+    read_timeout_seconds: float = Field(20.0, gt=0, description="整个应答的超时（秒）/ timeout of a whole answer")
+    proxy: str = Field("", description="出站代理，如 http://proxy:3128 / outbound proxy")
+    ca_file: str = Field("", description="自有 CA 证书文件 / own CA certificate file")
+
+
+class SyncSection(_Section):
+    """The scheduler."""
+
+    enabled: bool = Field(default=True, description="是否自动同步 / whether the scheduler runs")
+    interval_seconds: int = Field(900, ge=1, description="同步间隔（秒）/ seconds between rounds")
+    jitter_seconds: int = Field(60, ge=0, description="随机抖动（秒）/ random delay, so that nodes do not call at once")
+    lease_seconds: int = Field(120, ge=5, description="作业租约（秒）/ lease of one job")
+    backoff_first_seconds: int = Field(30, ge=1, description="对端失败后首次等待（秒）/ first wait after a failure")
+    backoff_max_seconds: int = Field(21_600, ge=1, description="对端失败后最长等待（秒）/ longest wait after failures")
+
+
+class PrivacySection(_Section):
+    """The gate before anything leaves."""
+
+    minimum_cell: int = Field(5, ge=5, description="S1 单元格最少人数，只能调高 / smallest S1 cell; may only be raised")
+    minimum_cell_s2: int = Field(
+        10, ge=10, description="S2 单元格最少人数，只能调高 / smallest S2 cell; may only be raised"
+    )
+    approval: Literal["two-person", "one-person"] = Field(
+        "two-person",
+        description="发布审批：双人或单人（写入发布内容）/ who approves; one-person is written into each release",
+    )
+
+
+class IntakeSection(_Section):
+    """Reading of files."""
+
+    max_bytes: int = Field(50_000_000, ge=1_000_000, description="导入文件最大字节数 / largest file that is read")
+    unknown_columns: Literal["ask", "refuse", "drop"] = Field(
+        "ask", description="不认识的列：询问、拒绝或忽略 / what to do with unknown columns"
+    )
+
+
+class WebSection(_Section):
+    """Sign-in."""
+
+    session_idle_seconds: int = Field(
+        1800, ge=60, description="会话空闲超时（秒）/ idle time after which to sign in again"
+    )
+    login_attempts: int = Field(5, ge=1, description="锁定前允许的失败次数 / failures before a lock-out")
+    login_lock_seconds: int = Field(900, ge=1, description="锁定时间（秒）/ length of a lock-out")
+
+
+class LogSection(_Section):
+    """The program's log; it never holds personal values."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="日志级别 / log level")
+
+
+class Settings(_Section):
+    """All settings; each has a default, so that an empty file is a valid one."""
+
+    node: NodeSection = NodeSection()
+    database: DatabaseSection = DatabaseSection()
+    server: ServerSection = ServerSection()
+    hub: HubSection = HubSection()
+    exchange: ExchangeSection = ExchangeSection()
+    sync: SyncSection = SyncSection()
+    privacy: PrivacySection = PrivacySection()
+    intake: IntakeSection = IntakeSection()
+    web: WebSection = WebSection()
+    log: LogSection = LogSection()
+
+
+def known_keys() -> list[str]:
+    """Return every key as `section.key`, in the order of the model."""
+    return [
+        f"{section}.{key}"
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields
+    ]
+
+
+def read_settings(text: str, source: str = "config.toml") -> Settings:
+    """Read TOML text; raise UsageError that names `source`, the key and the mend."""
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            "config-not-toml", f"{source} 不是有效的 TOML：{error}", f"{source} is not valid TOML: {error}"
+        ) from error
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = known_keys() + list(Settings.model_fields)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            zh_hint, en_hint = (f"，是否想写 {near[0]}？", f"; did you mean {near[0]}?") if near else ("。", ".")
+            raise UsageError(
+                "config-key-unknown",
+                f"{source}：不认识的配置项 {key}{zh_hint}",
+                f"{source}: unknown key {key}{en_hint}",
+            ) from error
+        raise UsageError(
+            "config-value",
+            f"{source}：配置项 {key} 的值不对：{first['msg']}",
+            f"{source}: value of {key}: {first['msg']}",
+        ) from error
+
+
+def load_settings(path: Path) -> Settings:
+    """Load the file at `path`; raise UsageError where it is missing or wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(
+            "config-missing",
+            f"找不到配置文件 {path}。请先运行 gonghui init，或用 --config 指明。",
+            f"No configuration at {path}. Run `gonghui init` first, or name it with --config.",
+        ) from error
+    return read_settings(text, str(path))

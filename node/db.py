@@ -1,0 +1,182 @@
+"""The database: SQLite in WAL mode or PostgreSQL, the same code for both.
+
+`read()` gives a snapshot, `write()` one transaction that is whole or not there. Numbers that must have no gap come
+from `next_number`, which holds the counter's row until commit; a sequence of the database would lose records to
+readers that overtake a slow writer.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, update
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.types import DateTime, TypeDecorator
+from sqlmodel import Field, Session, SQLModel, create_engine, select
+
+from federation.errors import StorageError
+
+BUSY_SECONDS = 10
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time in both databases (SQLite itself forgets the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002
+        """Refuse a naive time: nobody would know its zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("naive datetime")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002
+        """Give the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Counter(SQLModel, table=True):
+    """A gapless counter: `data` for changes of data, `log` for positions of records."""
+
+    name: str = Field(primary_key=True)
+    value: int = 0
+
+
+class Meta(SQLModel, table=True):
+    """Small facts about this database: node identity, schema version."""
+
+    name: str = Field(primary_key=True)
+    value: str
+
+
+def next_number(session: Session, name: str) -> int:
+    """Return the next number of the counter `name`; its row stays locked until this transaction ends."""
+    statement = update(Counter).where(Counter.name == name).values(value=Counter.value + 1)  # type: ignore[arg-type]
+    number = session.execute(statement.returning(Counter.value)).scalar_one_or_none()  # type: ignore[call-overload]
+    if number is None:
+        session.add(Counter(name=name, value=1))
+        session.flush()
+        return 1
+    return int(number)
+
+
+def last_number(session: Session, name: str) -> int:
+    """Return the last number of the counter `name` given out; 0 before the first."""
+    counter = session.get(Counter, name, populate_existing=True)
+    return counter.value if counter else 0
+
+
+class Database:
+    """One database; safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        """Open `url` lazily: nothing is touched before the first session."""
+        self.url = url
+        connect_args: dict[str, Any] = {}
+        if url.startswith("sqlite"):
+            connect_args = {"check_same_thread": False, "timeout": BUSY_SECONDS}
+        self.engine: Engine = create_engine(url, connect_args=connect_args)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writing = self.engine.execution_options(writes=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session for reading; nothing it does is kept."""
+        with Session(self.engine, expire_on_commit=False) as session, _storage_errors():
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give one transaction: committed when the block ends, rolled back when it raises."""
+        with Session(self._writing, expire_on_commit=False) as session, _storage_errors():
+            session.connection()  # BEGIN now: on SQLite this takes the write lock
+            yield session
+            session.commit()
+
+    def create_tables(self) -> None:
+        """Create every table that is missing."""
+        with _storage_errors():
+            SQLModel.metadata.create_all(self.engine)
+        with self.write() as session:
+            for name in ("data", "log"):
+                if session.exec(select(Counter).where(Counter.name == name)).first() is None:
+                    session.add(Counter(name=name, value=0))
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Let SQLAlchemy's own BEGIN rule (not the driver's), and set what every connection needs."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Take the write lock at once where we shall write: a later upgrade could only fail."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Turn what the driver says into an error a person can act on."""
+    try:
+        yield
+    except OperationalError as error:
+        raise _explain(error) from error
+
+
+def _explain(error: DBAPIError) -> StorageError:
+    said = str(error.orig).lower()
+    for needle, code, zh, en in (
+        (
+            "locked",
+            "database-locked",
+            "数据库正被占用，请稍后重试。",
+            "The database is locked; try again shortly.",
+        ),
+        (
+            "full",
+            "disk-full",
+            "磁盘已满，没有写入任何内容。请清理磁盘后重试。",
+            "The disk is full; nothing was written.",
+        ),
+        (
+            "readonly",
+            "database-read-only",
+            "数据库为只读，请检查文件权限。",
+            "The database is read-only; check permissions.",
+        ),
+        (
+            "unable to open",
+            "database-unreachable",
+            "打不开数据库，请检查路径和权限。",
+            "Cannot open the database.",
+        ),
+        ("connection", "database-unreachable", "连不上数据库服务器。", "Cannot reach the database server."),
+    ):
+        if needle in said:
+            return StorageError(code, zh, en)
+    return StorageError("database-error", "数据库出错，没有写入任何内容。", "The database failed; nothing was written.")
+
+
+def sqlite_url(folder: Path, url: str) -> str:
+    """Return `url` with a relative SQLite path made relative to `folder`."""
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url.startswith("sqlite:////") or url == "sqlite:///:memory:":
+        return url
+    return prefix + str((folder / url.removeprefix(prefix)).resolve())

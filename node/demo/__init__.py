@@ -1,0 +1,1 @@
+"""`gonghui demo`: a federation on one machine. It only types commands and speaks HTTP."""

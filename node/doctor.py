@@ -1,0 +1,1 @@
+"""`gonghui doctor`: what is wrong, and the mend."""

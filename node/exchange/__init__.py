@@ -1,0 +1,1 @@
+"""What comes from other nodes and what they make of it: inbox, sync, peers, shared figures, the hub."""

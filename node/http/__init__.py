@@ -1,0 +1,1 @@
+"""Sessions of requests, problems of RFC 9457, and what every page and endpoint shares."""

@@ -1,0 +1,1 @@
+"""Indicators computed in SQL for (period, known_at), and their release through the gate."""

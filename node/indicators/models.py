@@ -1,0 +1,60 @@
+"""Tables of figures and releases."""
+
+from datetime import datetime
+
+from sqlmodel import Field, SQLModel, UniqueConstraint
+
+from node.db import UtcDateTime
+
+
+class FigureSet(SQLModel, table=True):
+    """All figures of one (catalogue version, period, known_at), computed once: the same key always gives the same."""
+
+    __tablename__ = "figure_set"
+    __table_args__ = (UniqueConstraint("catalogue", "period", "known_at"),)
+    id: int | None = Field(default=None, primary_key=True)
+    catalogue: str
+    period: str
+    known_at: int
+    computed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Figure(SQLModel, table=True):
+    """One cell inside this node, before the gate. `dims` is `G=2;T=NONE` in the catalogue's order, "" for the total."""
+
+    set_id: int = Field(foreign_key="figure_set.id", primary_key=True)
+    indicator: str = Field(primary_key=True)
+    dims: str = Field(primary_key=True)
+    status: str  # SDMX CL_OBS_STATUS: A value, O missing, M not applicable
+    value: str = ""  # integer or decimal string; empty for a rate and for anything without a value
+    numerator: int | None = None  # of a rate
+    denominator: int | None = None
+    reason: str = ""  # code why there is no value, e.g. `no-source:member`
+
+
+class Release(SQLModel, table=True):
+    """All dataflows of one period, approved together. `state`: draft, approved, withdrawn, superseded."""
+
+    id: str = Field(primary_key=True)
+    period: str = Field(index=True)
+    revision: int
+    known_at: int
+    state: str = "draft"
+    reason: str = ""  # of a correction
+    approval: str = "two-person"
+    prepared_by: str = ""
+    prepared_at: datetime = Field(sa_type=UtcDateTime)
+    approved_by: str = ""
+    approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ReleaseItem(SQLModel, table=True):
+    """One dataflow of a release: exactly the bytes that were shown to the approver and stand in the record."""
+
+    __tablename__ = "release_item"
+    release_id: str = Field(foreign_key="release.id", primary_key=True)
+    dataflow: str = Field(primary_key=True)  # `MEM.all`, `LAW.hub`: family and audience
+    content: bytes
+    digest: str  # SHA-256 (hex) of content
+    explanation: str = "{}"  # JSON, for the approver alone: what is withheld and why
+    record_id: str = ""

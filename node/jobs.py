@@ -1,0 +1,1 @@
+"""The scheduler: what runs by itself, under a lease."""

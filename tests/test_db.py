@@ -1,0 +1,38 @@
+"""The database: whole transactions, gapless numbers, on SQLite and PostgreSQL."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from federation.errors import StorageError
+from node.db import Database, Meta, last_number, next_number
+
+
+def test_numbers_have_no_gap_and_no_double_under_four_writers(database: Database) -> None:
+    def take(_: int) -> int:
+        with database.write() as session:
+            return next_number(session, "log")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(take, range(40))) == list(range(1, 41))
+
+
+def test_a_failed_transaction_gives_its_number_back(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.write() as session:
+        next_number(session, "data")
+        raise ZeroDivisionError
+    with database.write() as session:
+        assert next_number(session, "data") == 1
+        assert last_number(session, "data") == 1
+
+
+def test_a_locked_database_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL waits for row locks only")
+    monkeypatch.setattr("node.db.BUSY_SECONDS", 0.1)
+    database = Database(database_url)
+    database.create_tables()
+    with database.write(), pytest.raises(StorageError) as caught, database.write() as second:
+        second.add(Meta(name="a", value="b"))
+    assert caught.value.code == "database-locked"
+    database.close()
