@@ -1,0 +1,15 @@
+"""What each kind of record does when it is accepted: `kind -> handler(session, record, content)`.
+
+The inbox knows no kinds; this table is handed to it by the application, the scheduler and the commands.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlmodel import Session
+
+from node.stream.models import StoredRecord
+
+Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
+
+HANDLERS: Mapping[str, Handler] = {}
