@@ -93,10 +93,10 @@ def find_header(sheet: Sheet) -> Header | None:
     if best[0] < SURE or not _is_header(sheet.rows[-best[1] - 1]):
         return None
     index = -best[1] - 1
-    if index and (joined := _join(sheet.rows[index - 1], sheet.rows[index])):
-        return Header(joined, index + 1)
     if index + 1 < len(sheet.rows) and (joined := _join(sheet.rows[index], sheet.rows[index + 1])):
         return Header(joined, index + 2)
+    if index and (joined := _join(sheet.rows[index - 1], sheet.rows[index])):
+        return Header(joined, index + 1)
     return Header(tuple(plain(cell) for cell in sheet.rows[index]), index + 1)
 
 
@@ -107,6 +107,8 @@ def _score(row: Sequence[Cell]) -> float:
 def _is_header(row: Sequence[Cell]) -> bool:
     """Tell a header from a title line that happens to be a known word."""
     filled = [cell for cell in row if cell != ""]
+    if any(field in KEYS and confidence >= 0.9 for field, confidence in map(recognise, filled)):
+        return True
     return len(filled) == 1 or sum(1 for cell in filled if recognise(cell)[1]) >= min(2, len(filled))
 
 
@@ -118,6 +120,8 @@ def _join(upper: Sequence[Cell], lower: Sequence[Cell]) -> tuple[str, ...]:
     width = max(len(upper), len(lower))
     above = [plain(cell) for cell in upper] + [""] * (width - len(upper))
     below = [plain(cell) for cell in lower] + [""] * (width - len(lower))
+    if sum(1 for high in above if high) < 2:
+        return ()  # a title line
     names, group, gained = [], "", 0
     for index, (high, low) in enumerate(zip(above, below, strict=True)):
         if high and not low and index + 1 < width and not above[index + 1] and below[index + 1]:

@@ -1,0 +1,1 @@
+"""Ratios against the bare operations they rest on; never part of the product."""
