@@ -297,6 +297,14 @@ def undo(context: typer.Context, import_id: str, as_json: Json = False) -> None:
         OUT.print(f"已撤销，第 {number} 次数据变动 / undone by change {number}")
 
 
+@app.command("discard", epilog="Example: gonghui data discard i-0123456789abcdef")
+def discard(context: typer.Context, import_id: str) -> None:
+    """放弃一个尚未确认的文件 / Give up a file that waits for confirmation."""
+    state: State = context.obj
+    roster.discard(state.node, state.actor, import_id)
+    OUT.print("已放弃 / discarded")
+
+
 @mapping_app.command("list", epilog="Example: gonghui data mapping list --json")
 def mapping_list(context: typer.Context, as_json: Json = False) -> None:
     """列出保存的对应关系 / List the mappings kept."""

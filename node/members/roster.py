@@ -7,11 +7,9 @@ the owner alone and is deleted when the import ends.
 
 import hashlib
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from federation.errors import Conflict, InputRefused, StorageError, Text
+from federation.errors import Conflict, InputRefused, Text
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -30,12 +28,13 @@ from node.intake.headers import Column
 from node.intake.models import DataChange, ImportFile, SourceMapping
 from node.intake.reading import check_size, read_sheets
 from node.intake.rows import Answers, Roster, Unmapped, read_roster
+from node.intake.staging import forget_bytes, keep_bytes, load_bytes
 from node.members.apply import apply_plan, unlearn_change
 from node.members.known import load_known
 from node.members.plan import Leaver, Plan, make_plan
 
-STAGING = "staging"
 STAGED, CONFIRMED, UNCHANGED, UNDONE, DISCARDED = "staged", "confirmed", "unchanged", "undone", "discarded"
+_STALE = timedelta(days=7)  # files nobody confirmed; they hold persons and must not lie about
 _DATES_IN_NAME = re.compile(r"[\d年月日._\-() ]+")
 
 
@@ -117,7 +116,7 @@ def stage(
     import_id = f"i-{secrets.token_hex(8)}"
     name = Path(file_name).name
     given = answers or Answers(unknown_columns=node.settings.intake.unknown_columns)
-    _keep_bytes(node, import_id, data)
+    keep_bytes(node, import_id, data)
     try:
         with node.database.write() as session:
             session.add(
@@ -133,10 +132,24 @@ def stage(
                     created_at=node.clock(),
                 )
             )
+            stale = _discard_stale(node, session)
     except BaseException:
-        _forget_bytes(node, import_id)
+        forget_bytes(node, import_id)
         raise
+    for forgotten in stale:
+        forget_bytes(node, forgotten)
     return import_id
+
+
+def _discard_stale(node: Node, session: Session) -> list[str]:
+    """Give up what was staged long ago (by a process that was killed, perhaps); return the ids."""
+    old = session.exec(
+        select(ImportFile).where(ImportFile.state == STAGED, ImportFile.created_at < node.clock() - _STALE)
+    ).all()
+    for item in old:
+        item.state = DISCARDED
+        session.add(item)
+    return [item.id for item in old]
 
 
 def answer(node: Node, actor: Actor, import_id: str, answers: Answers) -> None:
@@ -168,7 +181,7 @@ def preview(node: Node, actor: Actor, import_id: str) -> Preview:
         mapping = session.get(SourceMapping, item.source)
         given = answers_of(item)
         roster = read_roster(
-            read_sheets(_load_bytes(node, item), max_bytes=node.settings.intake.max_bytes),
+            read_sheets(load_bytes(node, item), max_bytes=node.settings.intake.max_bytes),
             item.file_name,
             as_of=item.as_of,
             answers=given,
@@ -266,7 +279,7 @@ def confirm(node: Node, actor: Actor, shown: Preview, *, leavers: Mapping[str, s
             left=len(leavers or {}),
             **shown.counts,
         )
-    _forget_bytes(node, shown.import_id)
+    forget_bytes(node, shown.import_id)
     return Confirmed(shown.import_id, number, shown.counts)
 
 
@@ -333,7 +346,7 @@ def discard(node: Node, actor: Actor, import_id: str) -> None:
         item = _get_staged(session, import_id)
         item.state = DISCARDED
         session.add(item)
-    _forget_bytes(node, import_id)
+    forget_bytes(node, import_id)
 
 
 def undo(node: Node, actor: Actor, import_id: str) -> int:
@@ -441,43 +454,3 @@ def _get_staged(session: Session, import_id: str) -> ImportFile:
     if item.state != STAGED:
         raise Conflict("import-not-staged", "这次导入已经结束。", "This import has ended already.", state=item.state)
     return item
-
-
-def _path(node: Node, import_id: str) -> Path:
-    return node.folder / STAGING / import_id
-
-
-def _keep_bytes(node: Node, import_id: str, data: bytes) -> None:
-    path = _path(node, import_id)
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-    except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise StorageError(
-            "staging-not-writable",
-            f"无法暂存文件：{error.strerror}。请检查磁盘空间和 {STAGING} 目录的权限。",
-            f"The file cannot be staged: {error.strerror}. Check disk space and the permissions of {STAGING}.",
-        ) from error
-
-
-def _load_bytes(node: Node, item: ImportFile) -> bytes:
-    try:
-        data = _path(node, item.id).read_bytes()
-    except OSError as error:
-        raise StorageError(
-            "staged-file-missing",
-            "暂存的文件不见了，请重新上传。",
-            "The staged file is gone; upload it again.",
-        ) from error
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise StorageError(
-            "staged-file-changed", "暂存的文件被改动过，请重新上传。", "The staged file was changed; upload it again."
-        )
-    return data
-
-
-def _forget_bytes(node: Node, import_id: str) -> None:
-    _path(node, import_id).unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """A roster from stage to undo, on SQLite and PostgreSQL."""
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 from sqlmodel import select
@@ -187,3 +188,14 @@ def test_lost_leading_zeros_need_a_confirmation(node: Node) -> None:
     roster.answer(node, ANN, shown.import_id, Answers(match_zeros=True))
     again = roster.preview(node, ANN, shown.import_id)
     assert (again.counts["unchanged"], again.counts["refused"], again.counts["absent"]) == (3, 0, 0)
+
+
+def test_a_file_staged_long_ago_is_forgotten_with_the_next(node: Node) -> None:
+    first = look(node, FIRST)
+    later = replace(node, clock=lambda: node.clock() + timedelta(days=8))
+    second = look(later, FIRST)
+    assert [path.name for path in (node.folder / "staging").iterdir()] == [second.import_id]
+    assert roster.get_import(node, ANN, first.import_id).state == "discarded"
+    roster.discard(node, ANN, second.import_id)
+    with pytest.raises(Conflict):
+        roster.confirm(node, ANN, second)
