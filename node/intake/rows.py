@@ -26,6 +26,7 @@ _FOOTER = re.compile(
     r"(合计|总计|小计|共计|总人数|共\d+人|填表人|填报人|审核人|制表人|复核人|经办人|负责人|单位负责人|填表日期|填报日期|制表日期"
     r"|制表时间|备注|说明|注)(?=$|[:;\d(])"
 )
+_REMARK = re.compile(r"[:\u3400-\u9fff]")  # one cell of prose in a whole row: a remark, no person
 _FOOTER_STARTS = frozenset("合总小共填审制复经负单备说注")
 _MIDDLE = Problem(
     "total-row-in-middle",
@@ -168,13 +169,22 @@ def _take_sheet(
 def _person_rows(roster: Roster, sheet: Sheet, body: int) -> Iterable[int]:
     """Give the numbers (from 1) of rows about persons; totals among them are refused, footers stripped."""
     waiting: list[int] = []
+    head = sheet.rows[body - 1]
+    lonely = len(head) - 1 if len(head) > 2 else -1  # blanks in a row that has one cell only
     for number, row in enumerate(sheet.rows[body:], body + 1):
         first = row[0] if row else ""
-        if first == "" or (isinstance(first, str) and (first[0] in _FOOTER_STARTS or not first.strip())):
-            text = next((fold(cell) for cell in row if cell != "" and not is_blank(cell)), "")
+        if first == head[0] and row == head:
+            continue  # the header again, as printing repeats it on each page
+        if (
+            first == ""
+            or (isinstance(first, str) and (first[0] in _FOOTER_STARTS or not first.strip()))
+            or row.count("") == lonely
+            or len(row) == 1
+        ):
+            text = [fold(cell) for cell in row if cell != "" and not is_blank(cell)]
             if not text:
                 continue
-            if _FOOTER.match(text):
+            if _FOOTER.match(text[0]) or (len(text) == 1 and lonely > 0 and _REMARK.search(text[0])):
                 waiting.append(number)
                 continue
         for middle in waiting:

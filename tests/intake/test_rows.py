@@ -79,6 +79,14 @@ def test_lost_leading_zeros_inside_one_file_are_named() -> None:
     assert problems(read("工号,姓名\n0012,张三\n12,张三\n13,李四\n")) == [(3, "staff-no-zeros-lost")]
 
 
+def test_repeated_headers_and_remarks_are_no_persons() -> None:
+    roster = read(
+        "工号,姓名,性别\nosu1,,\n单于1,单于飞,男\n工号,姓名,性别\n2,合计勇,女\n制表单位：人事处,,\n注：以上人员均在职,,\n"
+    )
+    assert roster.errors == []
+    assert roster.data["staff_no"] == ["osu1", "单于1", "2"]
+
+
 def test_two_persons_of_one_name_stay_two_persons() -> None:
     roster = read("工号,姓名\n1,张伟\n2,张伟\n")
     assert roster.errors == []

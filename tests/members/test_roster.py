@@ -1,6 +1,7 @@
 """A roster from stage to undo, on SQLite and PostgreSQL."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -141,6 +142,22 @@ def test_two_officers_importing_at_once_meet_a_conflict(node: Node) -> None:
         roster.confirm(node, ANN, yours)
     assert caught.value.code == "data-changed-meanwhile"
     assert picture(node, 9) == before
+
+
+def test_of_many_confirmations_in_one_moment_exactly_one_is_written(node: Node) -> None:
+    shown = [look(node, FIRST) for _ in range(4)]
+
+    def attempt(preview: roster.Preview) -> str:
+        try:
+            return f"written as {roster.confirm(node, ANN, preview).number}"
+        except Conflict as conflict:
+            return conflict.code
+
+    with ThreadPoolExecutor(4) as pool:
+        results = sorted(pool.map(attempt, shown))
+    assert results == ["data-changed-meanwhile"] * 3 + ["written as 1"]
+    with node.database.read() as session:
+        assert len(session.exec(select(PersonFact)).all()) == 3
 
 
 def test_unknown_columns_are_asked_for_and_the_mapping_is_kept(node: Node) -> None:
