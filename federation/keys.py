@@ -6,18 +6,34 @@ A node's identity is a random identifier and never its key; the key id is secure
 import base64
 import os
 import secrets
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from federation.errors import TrustError
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node of a federation as its member list names it: who owns which key, and whether it may speak now."""
+
+    id: str
+    federation: str
+    key: SSlibKey
+    active: bool = True
+    is_hub: bool = False
 
 
 def new_identifier(prefix: str) -> str:
@@ -51,8 +67,22 @@ def read_signer(pem: bytes) -> CryptoSigner:
 
 
 def public_pem(key: SSlibKey) -> str:
-    """Return the public key as PEM text."""
-    return str(key.keyval["public"])
+    """Return the public key as PEM text (SubjectPublicKeyInfo)."""
+    raw = bytes.fromhex(str(key.keyval["public"]))
+    public = Ed25519PublicKey.from_public_bytes(raw)
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@lru_cache(maxsize=4096)
+def read_public_key(pem: str) -> SSlibKey:
+    """Read a public key in PEM; raise TrustError where it is not Ed25519. The key id is computed, never taken over."""
+    try:
+        public = load_pem_public_key(pem.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise TrustError("key-unreadable", "公钥无法读取。", "The public key cannot be read.") from error
+    if not isinstance(public, Ed25519PublicKey):
+        raise TrustError("key-type", "密钥不是 Ed25519。", "The key is not Ed25519.")
+    return SSlibKey.from_crypto(public)
 
 
 def fingerprint(key: SSlibKey) -> str:
