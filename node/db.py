@@ -67,6 +67,11 @@ def next_number(session: Session, name: str) -> int:
     return int(number)
 
 
+def lock_number(session: Session, name: str) -> None:
+    """Hold the counter `name` until this transaction ends without taking a number."""
+    session.exec(select(Counter.value).where(Counter.name == name).with_for_update()).first()
+
+
 def last_number(session: Session, name: str) -> int:
     """Return the last number of the counter `name` given out; 0 before the first."""
     counter = session.get(Counter, name, populate_existing=True)

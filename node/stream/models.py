@@ -19,7 +19,8 @@ class Federation(SQLModel, table=True):
 class StoredRecord(SQLModel, table=True):
     """One signed record, verbatim. `position` is gapless over this node's log, assigned in the committing transaction.
 
-    `state`: `current` (accepted or own), `quarantined` (took its place in the chain, content refused, `code` says why).
+    `state`: `current` (accepted or own); `quarantined` (took its place in the chain, content refused, `code` says why);
+    `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin).
     """
 
     __tablename__ = "stored_record"
@@ -52,3 +53,94 @@ class OutboxItem(SQLModel, table=True):
     state: str = Field(default="waiting", index=True)
     receipt: bytes = b""  # the receiver's signed receipt, verbatim
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Peer(SQLModel, table=True):
+    """A node of a federation: the hub pinned by hand, the others from its signed member list; at the hub, enrolled.
+
+    Keyed by (federation, id): a parent that lists another's college under its own key changes nothing there.
+    """
+
+    federation: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    name: str
+    code: str = ""  # the union's statistical code
+    url: str = ""  # empty: no listener
+    public_key: str  # PEM
+    keyid: str = Field(index=True)
+    status: str = "active"  # or suspended
+    is_hub: bool = False
+    cursor: int = 0  # position in this peer's log up to which we have pulled
+    failures: int = 0  # in a row; with the three below: back-off, cleared by any verified contact
+    next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_success_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_error: str = ""  # stable code
+
+
+class Receipt(SQLModel, table=True):
+    """Our signed statement on a record that was pushed to us, or that we quarantined; identical on repeat."""
+
+    record_id: str = Field(primary_key=True)
+    id: str = Field(unique=True)  # of the receipt itself
+    verdict: str  # accepted, quarantined
+    code: str = ""
+    envelope: bytes
+    issued_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class WaitingDocument(SQLModel, table=True):
+    """A record that comes too early: `sequence-gap` (verified) or `key-unknown` (not verified, never parsed)."""
+
+    __tablename__ = "waiting_document"
+    id: str = Field(primary_key=True)
+    code: str = Field(index=True)
+    federation: str
+    origin: str = Field(default="", index=True)
+    stream: str = ""
+    sequence: int = 0
+    keyids: str = ""  # who claims to have signed, by blanks
+    via: str
+    envelope: bytes
+    since_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RefusedDocument(SQLModel, table=True):
+    """All that is left of what failed an outer step: digest of the bytes, reason, count."""
+
+    __tablename__ = "refused_document"
+    digest: str = Field(primary_key=True)
+    code: str
+    via: str
+    count: int = 1
+    first_at: datetime = Field(sa_type=UtcDateTime)
+    last_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Equivocation(SQLModel, table=True):
+    """Proof that an origin signed two things for one place or one revision: the other one lies in `stored_record`."""
+
+    id: str = Field(primary_key=True)
+    first_id: str  # id of the record held before
+    origin: str = Field(index=True)
+    envelope: bytes
+    found_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class UsedNonce(SQLModel, table=True):
+    """A request that was answered; kept until its window has passed."""
+
+    __tablename__ = "used_nonce"
+    origin: str = Field(primary_key=True)
+    nonce: str = Field(primary_key=True)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class PeerRead(SQLModel, table=True):
+    """How often and how far a peer has read our log."""
+
+    __tablename__ = "peer_read"
+    federation: str = Field(primary_key=True)
+    peer_id: str = Field(primary_key=True)
+    pulls: int = 0
+    cursor: int = 0
+    last_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,196 @@
+"""The exchange over HTTP: `GET /.well-known/gonghui` and `POST /exchange/v1/pull|push|missing|ping`.
+
+Only GET and POST, nothing that matters in a header: campus firewalls rewrite both. Each request is verified before it
+is parsed and answered once (audience, nonce, time window). What is served are stored bytes, verbatim; a page's order
+and completeness are signed in the answer's manifest. The application hands over the node and the table of handlers as
+`app.state.node` and `app.state.handlers`.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col
+
+from federation.acceptance import Outcome, Verdict
+from federation.envelope import MAX_ENVELOPE_BYTES, split_page
+from federation.errors import TrustError
+from federation.keys import public_pem
+from federation.request import MAX_PAGE_BYTES, build_answer, open_request
+from federation.request import Request as SignedRequest
+from federation.validation import check_schema
+from node.clock import format_time
+from node.context import Node
+from node.exchange.body import read_body
+from node.exchange.inbox import PUSH, Handlers, receive
+from node.exchange.problems import ProblemRoute
+from node.exchange.serving import MAX_ITEMS, Page, read_missing, read_page
+from node.stream.models import Federation, PeerRead, Receipt, UsedNonce
+from node.stream.service import find_federation, find_member, get_federation
+
+router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
+
+
+def _node(request: Request) -> Node:
+    node: Node = request.app.state.node
+    return node
+
+
+def _handlers(request: Request) -> Handlers:
+    handlers: Handlers = request.app.state.handlers
+    return handlers
+
+
+NodeOf = Annotated[Node, Depends(_node)]
+HandlersOf = Annotated[Handlers, Depends(_handlers)]
+Body = Annotated[bytes, Depends(read_body)]
+
+
+@router.get("/.well-known/gonghui")
+def well_known(node: NodeOf) -> dict[str, Any]:
+    """Say who this node is; nothing here is trusted before the fingerprint was compared."""
+    with node.database.read() as session:
+        federation = find_federation(session)
+    key = node.signer.public_key
+    return {
+        "versions": [1],
+        "node": node.node_id,
+        "name": node.settings.node.name,
+        "code": node.settings.node.code,
+        "federation": federation.id if federation else "",
+        "federation_name": federation.name if federation else "",
+        "hub": bool(federation and federation.hub_id == node.node_id),
+        "key": {"keyid": key.keyid, "pem": public_pem(key)},
+        "time": format_time(node.clock()),
+        "limits": {
+            "page_records": node.settings.exchange.page_records,
+            "page_bytes": node.settings.exchange.page_bytes,
+            "body_bytes": MAX_PAGE_BYTES,
+            "record_bytes": MAX_ENVELOPE_BYTES,
+            "window_seconds": node.settings.exchange.request_window_seconds,
+        },
+    }
+
+
+@router.post("/exchange/v1/pull")
+def pull(node: NodeOf, body: Body) -> Response:
+    """Answer with what follows the reader's cursor: `{"cursor": n, "limit"?: m}`."""
+    federation, opened, _ = _open(node, body, "pull")
+    check_schema("pull.v1", opened.body)
+    with node.database.read() as session:
+        page = read_page(
+            session, node, opened.member, federation.hub_id, opened.body["cursor"], opened.body.get("limit", MAX_ITEMS)
+        )
+    return _answer(node, opened, page)
+
+
+@router.post("/exchange/v1/missing")
+def missing(node: NodeOf, body: Body) -> Response:
+    """Answer with named records of one stream: `{"origin", "stream", "first", "last"}`."""
+    federation, opened, _ = _open(node, body, "missing")
+    check_schema("missing.v1", opened.body)
+    with node.database.read() as session:
+        page = read_missing(session, node, opened.member, federation.hub_id, opened.body)
+    return _answer(node, opened, page)
+
+
+@router.post("/exchange/v1/push")
+def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
+    """Take in what is enclosed, each for itself; answer one result each, with our receipts enclosed."""
+    _, opened, enclosed = _open(node, body, "push")
+    check_schema("push.v1", opened.body)
+    if len(enclosed) != len(opened.body["records"]):
+        raise TrustError("enclosed-mismatch", "所附条目与清单不符。", "What is enclosed is not what was signed for.")
+    results, receipts = [], []
+    for record_id, envelope in zip(opened.body["records"], enclosed, strict=True):
+        with node.database.write() as session:
+            outcome = receive(session, node, envelope, handlers, via=PUSH)
+            receipt = session.get(Receipt, outcome.record_id)
+        results.append(_result(record_id, outcome, receipt))
+        if receipt is not None:
+            receipts.append((receipt.id, receipt.envelope))
+    return _answer(node, opened, Page(receipts, 0, more=False), {"results": results})
+
+
+@router.post("/exchange/v1/ping")
+def ping(node: NodeOf, body: Body) -> Response:
+    """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
+    _, opened, _ = _open(node, body, "ping")
+    return _answer(node, opened, Page([], 0, more=False), {"time": format_time(node.clock())})
+
+
+def _open(node: Node, body: bytes, op: str) -> tuple[Federation, SignedRequest, list[bytes]]:
+    """Open the signed request, and use its nonce up; raise TrustError."""
+    parts = split_page(body)
+    if len(parts) > MAX_ITEMS + 1:
+        raise TrustError("page-shape", "附件过多。", f"More than {MAX_ITEMS} records are enclosed.")
+    now = node.clock()
+    window = node.settings.exchange.request_window_seconds
+    with node.database.read() as session:
+        federation = get_federation(session)
+        opened = open_request(
+            parts[0],
+            find_member=lambda keyid: find_member(session, node, federation, keyid),
+            audience=node.node_id,
+            federation=federation.id,
+            now=now,
+            window_seconds=window,
+        )
+    if opened.op != op:
+        raise TrustError("op-mismatch", "请求与地址不符。", "The request is for another endpoint.")
+    with node.database.write() as session:
+        _use_nonce(session, opened, window)
+        _count_read(session, node, opened)
+    return federation, opened, parts[1:]
+
+
+def _use_nonce(session: Session, opened: SignedRequest, window_seconds: int) -> None:
+    """Keep the nonce until no clock within the window could let it pass again; raise TrustError where it was used."""
+    session.execute(delete(UsedNonce).where(col(UsedNonce.expires_at) < opened.issued_at - timedelta(days=1)))
+    session.add(
+        UsedNonce(
+            origin=opened.member.id,
+            nonce=opened.nonce,
+            expires_at=opened.issued_at + timedelta(seconds=2 * window_seconds),
+        )
+    )
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise TrustError("request-replayed", "请求已使用过。", "This request was answered before.") from error
+
+
+def _count_read(session: Session, node: Node, opened: SignedRequest) -> None:
+    if opened.op != "pull":
+        return
+    key = (opened.member.federation, opened.member.id)
+    read = session.get(PeerRead, key) or PeerRead(federation=key[0], peer_id=key[1], last_at=node.clock())
+    cursor = opened.body.get("cursor", 0)
+    read.pulls, read.cursor, read.last_at = read.pulls + 1, cursor if isinstance(cursor, int) else 0, node.clock()
+    session.add(read)
+
+
+def _result(record_id: str, outcome: Outcome, receipt: Receipt | None) -> dict[str, Any]:
+    verdict = outcome.verdict
+    if verdict is Verdict.DUPLICATE and receipt is not None:  # a repetition is told what was decided the first time
+        verdict = Verdict(receipt.verdict)
+    return {"id": record_id, "verdict": str(verdict), "code": outcome.code, "have": outcome.have}
+
+
+def _answer(node: Node, opened: SignedRequest, page: Page, body: dict[str, Any] | None = None) -> Response:
+    data = build_answer(
+        node.signer,
+        op=opened.op,
+        origin=node.node_id,
+        audience=opened.member.id,
+        federation=opened.member.federation,
+        request_id=opened.id,
+        enclosed=page.enclosed,
+        cursor=page.cursor,
+        more=page.more,
+        body=body,
+        at=node.clock(),
+    )
+    return Response(data, media_type="application/json")

@@ -1,0 +1,334 @@
+"""The inbox: believe a received document step by step and keep it, all in the caller's one transaction.
+
+The steps are `federation.acceptance`; here their outcome becomes rows. It knows no kinds: what an accepted record does
+is the handler's affair (`kind -> handler(session, record, content)`), and a handler that refuses undoes only itself.
+A handler named `<kind>:withdraw` is called when a record that was current is contradicted by its own origin.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlmodel import Session, col, select
+
+from federation.acceptance import (
+    Outcome,
+    Reader,
+    Record,
+    Refusal,
+    Verdict,
+    accept_inner,
+    accept_outer,
+    read_signed_record,
+)
+from federation.documents import sha256_hex
+from federation.envelope import read_envelope
+from federation.errors import Conflict, GonghuiError, StorageError
+from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
+from node.context import Node
+from node.db import lock_number, next_number
+from node.exchange.memory import DatabaseMemory
+from node.exchange.receipts import issue_receipt
+from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
+from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, get_federation, keep
+
+Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
+Handlers = Mapping[str, Handler]
+
+PUSH, PULL, FILE = "push", "pull", "file"  # `via`; what was pushed is receipted
+MAX_WAITING, MAX_REFUSED = 2_000, 10_000
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Records `first` to `last` of a stream are missing here, while a later one waits."""
+
+    origin: str
+    stream: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class _Inbox:
+    """One federation's inbox within one transaction."""
+
+    session: Session
+    node: Node
+    federation: Federation
+    memory: DatabaseMemory
+    reader: Reader
+    handlers: Handlers
+
+
+def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *, via: str) -> Outcome:
+    """Take one document in: its place, its content, its receipt, and whatever waited for it. Raises StorageError only.
+
+    `via` is `push`, `pull` or `file`.
+    """
+    inbox = _open(session, node, handlers)
+    outcome = _receive_one(inbox, envelope, via)
+    if outcome.verdict in {Verdict.ACCEPTED, Verdict.QUARANTINED}:
+        _take_waiting(inbox)
+    return outcome
+
+
+def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
+    """Try what waits for a key or a predecessor again; return how many took their place."""
+    return _take_waiting(_open(session, node, handlers))
+
+
+def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
+    """Try the content of a quarantined record again; it gets a new position so that readers who passed it see it."""
+    check_permission(actor, "quarantine.retry")
+    with node.database.write() as session:
+        stored = session.get(StoredRecord, record_id)
+        if stored is None or stored.state != QUARANTINED:
+            raise Conflict("record-not-quarantined", "该条目不在隔离区。", "This record is not in quarantine.")
+        inbox = _open(session, node, handlers)
+        record, _ = read_signed_record(stored.envelope, inbox.memory.find_member)
+        outcome = _judge(inbox, stored, record)
+        if outcome.verdict is Verdict.ACCEPTED:
+            stored.position = next_number(session, "log")
+        issue_receipt(session, node, stored, node.clock())
+        at = node.clock()
+        write_audit(
+            session, account_id=actor.account_id, action="quarantine.retry", subject=record_id, at=at, code=stored.code
+        )
+        return outcome
+
+
+def find_gaps(session: Session) -> list[Gap]:
+    """Return what must be asked for (`POST /exchange/v1/missing`), per stream."""
+    waiting = session.exec(select(WaitingDocument).where(WaitingDocument.code == "sequence-gap")).all()
+    lowest: dict[tuple[str, str], int] = {}
+    for item in waiting:
+        place = (item.origin, item.stream)
+        lowest[place] = min(lowest.get(place, item.sequence), item.sequence)
+    gaps = []
+    for (origin, stream), sequence in sorted(lowest.items()):
+        head = session.exec(
+            select(StoredRecord.sequence)
+            .where(StoredRecord.origin == origin, StoredRecord.stream == stream)
+            .order_by(col(StoredRecord.sequence).desc())
+            .limit(1)
+        ).first()
+        if sequence > (head or 0) + 1:
+            gaps.append(Gap(origin, stream, (head or 0) + 1, sequence - 1))
+    return gaps
+
+
+def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
+    federation = get_federation(session)
+    lock_number(session, "log")  # two deliveries of one record must not race
+    reader = Reader(node.node_id, federation.id, is_hub=federation.hub_id == node.node_id)
+    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers)
+
+
+def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
+    outcome = accept_outer(envelope, inbox.memory, inbox.reader)
+    match outcome.verdict:
+        case Verdict.PLACED if outcome.refusal is not None:
+            return _keep_refusal(inbox, outcome.refusal)
+        case Verdict.PLACED if outcome.record is not None:
+            return _keep_record(inbox, outcome.record, via)
+        case Verdict.DUPLICATE:
+            return _repeat(inbox, outcome, via)
+        case Verdict.WAITING:
+            return _keep_waiting(inbox, outcome, envelope, via)
+        case _ if outcome.code == "equivocation" and outcome.record is not None:
+            _keep_proof(inbox, outcome.record, outcome.conflicts_with)
+        case _:
+            _count_refusal(inbox, envelope, outcome.code, via)
+    return outcome
+
+
+def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
+    """Give the record its place, then judge its content."""
+    position = next_number(inbox.session, "log")
+    at = inbox.node.clock()
+    placeholder = inbox.session.get(StoredRecord, record.id)
+    if placeholder is not None:
+        inbox.session.delete(placeholder)
+        inbox.session.flush()
+    stored = keep(inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged")
+    outcome = _judge(inbox, stored, record)
+    if via == PUSH or stored.state == QUARANTINED:  # whoever serves the stream on shows the receipt in its place
+        issue_receipt(inbox.session, inbox.node, stored, at)
+    return outcome
+
+
+def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
+    """Take the inner steps and the handler; set state and code accordingly."""
+    stored.state, stored.code = QUARANTINED, "unjudged"
+    outcome = accept_inner(record, inbox.memory)
+    if outcome.verdict is Verdict.ACCEPTED:
+        stored.state, stored.code = CURRENT, ""
+        inbox.session.flush()
+        code = _handle(inbox, stored, record)
+        if code:
+            outcome = replace(outcome, verdict=Verdict.QUARANTINED, code=code)
+    if outcome.verdict is Verdict.QUARANTINED:
+        stored.state, stored.code = QUARANTINED, outcome.code
+    if outcome.code == "equivocation":
+        _keep_proof(inbox, record, outcome.conflicts_with)
+    inbox.session.add(stored)
+    inbox.session.flush()
+    return outcome
+
+
+def _handle(inbox: _Inbox, stored: StoredRecord, record: Record) -> str:
+    """Call the handler within a savepoint; return "" or the code for which it refused."""
+    handler = inbox.handlers.get(record.kind)
+    if handler is None:
+        return "kind-unknown"
+    try:
+        with inbox.session.begin_nested():
+            handler(inbox.session, stored, record.content)
+    except StorageError:
+        raise
+    except GonghuiError as error:
+        return error.code
+    except (DataError, IntegrityError):  # a value that one database holds and the other does not
+        return "content-unstorable"
+    return ""
+
+
+def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
+    """Let the hub's refusal stand where the record would."""
+    at = inbox.node.clock()
+    before = inbox.memory.find_at(refusal.origin, refusal.stream, refusal.sequence - 1)
+    stored = StoredRecord(
+        id=refusal.record_id,
+        position=next_number(inbox.session, "log"),
+        federation=refusal.federation,
+        origin=refusal.origin,
+        stream=refusal.stream,
+        sequence=refusal.sequence,
+        previous=before.id if before else "",
+        kind="",
+        subject="",
+        revision=0,
+        issued_at=refusal.issued_at,
+        stored_at=at,
+        state=PLACEHOLDER,
+        code=refusal.code,
+        envelope=refusal.envelope,
+    )
+    inbox.session.add(stored)
+    inbox.session.flush()
+    return Outcome(Verdict.QUARANTINED, refusal.code, refusal.record_id, refusal=refusal)
+
+
+def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
+    """Answer a repetition with what was decided before."""
+    stored = inbox.session.get(StoredRecord, outcome.record_id)
+    if stored is None or stored.state == PLACEHOLDER:
+        return outcome
+    if via == PUSH and stored.origin != inbox.node.node_id:
+        issue_receipt(inbox.session, inbox.node, stored, inbox.node.clock())
+    return replace(outcome, code=stored.code)
+
+
+def _keep_waiting(inbox: _Inbox, outcome: Outcome, envelope: bytes, via: str) -> Outcome:
+    session = inbox.session
+    if session.get(WaitingDocument, outcome.record_id) is not None:
+        return outcome
+    if len(session.exec(select(WaitingDocument.id).limit(MAX_WAITING)).all()) >= MAX_WAITING:
+        return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
+    placed = outcome.record or outcome.refusal
+    session.add(
+        WaitingDocument(
+            id=outcome.record_id,
+            code=outcome.code,
+            federation=inbox.federation.id,
+            origin=placed.origin if placed else "",
+            stream=placed.stream if placed else "",
+            sequence=placed.sequence if placed else 0,
+            keyids=" ".join(read_envelope(envelope).keyids),
+            via=via,
+            envelope=envelope,
+            since_at=inbox.node.clock(),
+        )
+    )
+    session.flush()
+    return outcome
+
+
+def _take_waiting(inbox: _Inbox) -> int:
+    """Try everything that may go on now, until nothing moves."""
+    inbox.memory.forget_members()
+    taken = 0
+    while (item := _find_next_waiting(inbox)) is not None:
+        inbox.session.delete(item)
+        inbox.session.flush()
+        _receive_one(inbox, item.envelope, item.via)
+        taken += 1
+    return taken
+
+
+def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
+    """Return a record whose predecessor or key is here by now."""
+    places = inbox.session.exec(
+        select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
+        .where(WaitingDocument.code == "sequence-gap")
+        .group_by(WaitingDocument.origin, WaitingDocument.stream)
+    ).all()
+    for origin, stream, sequence in places:
+        head = inbox.memory.find_head(origin, stream)
+        if sequence <= (head.sequence if head else 0) + 1:
+            return _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+    for keyids in inbox.session.exec(
+        select(WaitingDocument.keyids).where(WaitingDocument.code == "key-unknown").distinct()
+    ).all():
+        if any(inbox.memory.find_member(keyid) for keyid in keyids.split()):
+            return _first_waiting(inbox, code="key-unknown", keyids=keyids)
+    return None
+
+
+def _first_waiting(inbox: _Inbox, **equal: object) -> WaitingDocument:
+    return inbox.session.exec(
+        select(WaitingDocument).filter_by(**equal).order_by(col(WaitingDocument.since_at), WaitingDocument.id).limit(1)
+    ).one()
+
+
+def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:
+    """Keep both signed envelopes, and show neither as current."""
+    if inbox.session.get(Equivocation, record.id) is None:
+        inbox.session.add(
+            Equivocation(
+                id=record.id,
+                first_id=first_id,
+                origin=record.origin,
+                envelope=record.envelope,
+                found_at=inbox.node.clock(),
+            )
+        )
+    first = inbox.session.get(StoredRecord, first_id)
+    if first is None or first.state != CURRENT:
+        return
+    first.state, first.code = EQUIVOCAL, "equivocation"
+    inbox.session.add(first)
+    inbox.session.flush()
+    withdraw = inbox.handlers.get(f"{first.kind}:withdraw")
+    if withdraw is not None:
+        withdraw(inbox.session, first, {})
+
+
+def _count_refusal(inbox: _Inbox, envelope: bytes, code: str, via: str) -> None:
+    """Leave nothing of the document but digest, reason and count."""
+    at = inbox.node.clock()
+    digest = sha256_hex(envelope)
+    row = inbox.session.get(RefusedDocument, digest)
+    if row is None:
+        full = len(inbox.session.exec(select(RefusedDocument.digest).limit(MAX_REFUSED)).all()) >= MAX_REFUSED
+        digest = "more" if full else digest
+        row = inbox.session.get(RefusedDocument, digest) or RefusedDocument(
+            digest=digest, code=code, via=via, count=0, first_at=at, last_at=at
+        )
+    row.count, row.last_at, row.code = row.count + 1, at, code
+    inbox.session.add(row)
+    inbox.session.flush()

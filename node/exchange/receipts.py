@@ -1,0 +1,45 @@
+"""Receipts: our signed statement on a record that came to us. The same record gets the same receipt, byte for byte.
+
+The receipt of a quarantined record also stands in its place when a hub serves the stream on.
+"""
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from federation.documents import dump_document, format_time
+from federation.envelope import RECEIPT_TYPE, read_envelope, sign
+from node.context import Node
+from node.stream.models import Receipt, StoredRecord
+from node.stream.service import CURRENT
+
+ACCEPTED, QUARANTINED = "accepted", "quarantined"
+
+
+def issue_receipt(session: Session, node: Node, stored: StoredRecord, at: datetime) -> Receipt:
+    """Return the receipt on `stored`: the one given before while its verdict stands, else a new one."""
+    verdict = ACCEPTED if stored.state == CURRENT else QUARANTINED
+    existing = session.get(Receipt, stored.id)
+    if existing is not None and (existing.verdict, existing.code) == (verdict, stored.code):
+        return existing
+    payload = {
+        "version": 1,
+        "issuer": node.node_id,
+        "federation": stored.federation,
+        "record": {
+            "id": stored.id,
+            "origin": stored.origin,
+            "stream": stored.stream,
+            "sequence": stored.sequence,
+        },
+        "verdict": verdict,
+        "code": stored.code,
+        "issued_at": format_time(at),
+    }
+    envelope = sign(dump_document(payload), RECEIPT_TYPE, node.signer)
+    receipt = existing or Receipt(record_id=stored.id, id="", verdict="", envelope=b"", issued_at=at)
+    receipt.id, receipt.envelope = read_envelope(envelope).id, envelope
+    receipt.verdict, receipt.code, receipt.issued_at = verdict, stored.code, at
+    session.add(receipt)
+    session.flush()
+    return receipt

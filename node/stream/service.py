@@ -1,0 +1,203 @@
+"""Our own streams: sign a record, give it its place, and note who must get it, all in the caller's transaction.
+
+The position in the log is gapless and is taken under a lock that is held until commit: a reader that has seen
+position n has seen every position below. The content is spliced in as exactly the bytes that were approved.
+"""
+
+from datetime import datetime
+
+from securesystemslib.signer import SSlibKey
+from sqlalchemy import ColumnElement, func
+from sqlmodel import Session, col, select
+
+from federation.acceptance import ALL, HUB, Record, check_content_schema, read_signed_record
+from federation.documents import splice
+from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, sign
+from federation.errors import Conflict, InputRefused, TrustError
+from federation.keys import Member, read_public_key
+from node.clock import format_time
+from node.context import Node
+from node.db import next_number
+from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
+from schemas import schema_digest
+
+WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
+CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
+VERSION = 1
+
+
+def find_federation(session: Session) -> Federation | None:
+    """Return the federation this node belongs to (today at most one)."""
+    return session.exec(select(Federation).order_by(col(Federation.joined_at))).first()
+
+
+def get_federation(session: Session) -> Federation:
+    """Return the federation this node belongs to; raise Conflict with the mend where it has joined none."""
+    federation = find_federation(session)
+    if federation is None:
+        raise Conflict(
+            "federation-missing",
+            "本节点尚未加入任何联合体，请先运行 gonghui peer add。",
+            "This node has joined no federation; run `gonghui peer add` first.",
+        )
+    return federation
+
+
+def find_member(session: Session, node: Node, federation: Federation, keyid: str) -> Member | None:
+    """Return who owns the key `keyid` in this federation: ourselves, or a peer whatever its status."""
+    own: SSlibKey = node.signer.public_key
+    if keyid == own.keyid:
+        return Member(node.node_id, federation.id, own, is_hub=federation.hub_id == node.node_id)
+    peer = session.exec(select(Peer).where(Peer.federation == federation.id, Peer.keyid == keyid)).first()
+    if peer is None:
+        return None
+    key = read_public_key(peer.public_key)
+    if key.keyid != keyid:  # the id is computed from the key, never believed
+        return None
+    return Member(peer.id, federation.id, key, active=peer.status == "active", is_hub=peer.id == federation.hub_id)
+
+
+def append_record(
+    session: Session,
+    node: Node,
+    *,
+    federation: Federation | str,
+    stream: str,
+    kind: str,
+    subject: str,
+    revision: int,
+    supersedes: str,
+    schema: str,
+    content: bytes,
+) -> StoredRecord:
+    """Sign `content` (exactly these bytes) as the next record of our `stream`; raise InputRefused or Conflict.
+
+    `schema` is a name such as `release.v1`; `supersedes` the id of the revision before, "" for the first.
+    """
+    federation_id = federation if isinstance(federation, str) else federation.id
+    row = session.get(Federation, federation_id)
+    if row is None:
+        raise Conflict(
+            "federation-missing", "没有这个联合体。", "There is no such federation.", federation=federation_id
+        )
+    position = next_number(session, "log")  # the lock: from here on nobody else appends
+    head = session.exec(
+        select(StoredRecord)
+        .where(_own(node, federation_id, stream))
+        .order_by(col(StoredRecord.sequence).desc())
+        .limit(1)
+    ).first()
+    _check_next_revision(session, node, federation_id, stream, subject, revision, supersedes)
+    at = node.clock()
+    header = {
+        "version": VERSION,
+        "kind": kind,
+        "origin": node.node_id,
+        "audience": {"federation": federation_id, "readers": stream},
+        "stream": stream,
+        "sequence": head.sequence + 1 if head else 1,
+        "previous": head.id if head else "",
+        "issued_at": format_time(at),
+        "schema": _schema_reference(schema),
+        "subject": subject,
+        "revision": revision,
+        "supersedes": supersedes,
+        "policy": "",
+    }
+    record = _sign(node, row, header, content)
+    stored = keep(session, record, position=position, stored_at=at)
+    _fill_outbox(session, node, row, stored)
+    return stored
+
+
+def keep(
+    session: Session, record: Record, *, position: int, stored_at: datetime, state: str = CURRENT, code: str = ""
+) -> StoredRecord:
+    """Store a record, own or received, at its position."""
+    stored = StoredRecord(
+        id=record.id,
+        position=position,
+        federation=record.federation,
+        origin=record.origin,
+        stream=record.stream,
+        sequence=record.sequence,
+        previous=record.previous,
+        kind=record.kind,
+        subject=record.subject,
+        revision=record.revision,
+        issued_at=record.issued_at,
+        stored_at=stored_at,
+        state=state,
+        code=code,
+        envelope=record.envelope,
+    )
+    session.add(stored)
+    session.flush()
+    return stored
+
+
+def _schema_reference(name: str) -> dict[str, object]:
+    kind, _, version = name.partition(".v")
+    try:
+        digest = schema_digest(name)
+    except KeyError as error:
+        raise InputRefused("schema-unknown", f"没有格式定义 {name}。", f"There is no schema {name}.") from error
+    return {"id": kind, "version": int(version), "sha256": digest}
+
+
+def _sign(node: Node, federation: Federation, header: dict[str, object], content: bytes) -> Record:
+    """Sign, then read what was signed as any receiver would: what we would refuse we do not say."""
+    envelope = sign(splice(header, "content", content), RECORD_TYPE, node.signer)
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise InputRefused(
+            "record-too-large",
+            f"条目超过 {MAX_ENVELOPE_BYTES} 字节。",
+            f"The record is larger than {MAX_ENVELOPE_BYTES} bytes.",
+        )
+    own = Member(node.node_id, federation.id, node.signer.public_key, is_hub=federation.hub_id == node.node_id)
+    try:
+        record, _ = read_signed_record(envelope, lambda keyid: own if keyid == own.key.keyid else None)
+        check_content_schema(record)
+    except TrustError as error:
+        raise InputRefused(error.code, error.text.zh, error.text.en, **error.params) from error
+    return record
+
+
+def _own(node: Node, federation_id: str, stream: str) -> ColumnElement[bool]:
+    return (
+        (col(StoredRecord.federation) == federation_id)
+        & (col(StoredRecord.origin) == node.node_id)
+        & (col(StoredRecord.stream) == stream)
+    )
+
+
+def _check_next_revision(
+    session: Session, node: Node, federation_id: str, stream: str, subject: str, revision: int, supersedes: str
+) -> None:
+    last = session.exec(
+        select(StoredRecord)
+        .where(_own(node, federation_id, stream), StoredRecord.subject == subject)
+        .order_by(col(StoredRecord.revision).desc())
+        .limit(1)
+    ).first()
+    expected = (last.revision + 1, last.id) if last else (1, "")
+    if (revision, supersedes) != expected:
+        raise Conflict(
+            "revision-taken",
+            "此主题已有更新的修订，请刷新后重试。",
+            "This subject has a newer revision; reload and try again.",
+            have=expected[0] - 1,
+        )
+
+
+def _fill_outbox(session: Session, node: Node, federation: Federation, stored: StoredRecord) -> None:
+    """Note that a college pushes to the hub, which serves it on; the hub itself is pulled from."""
+    if federation.hub_id == node.node_id or stored.stream not in {ALL, HUB, f"node:{federation.hub_id}"}:
+        return
+    session.add(OutboxItem(record_id=stored.id, peer_id=federation.hub_id, updated_at=stored.stored_at))
+
+
+def count_waiting(session: Session) -> int:
+    """Return how many records still have to reach a peer."""
+    statement = select(func.count()).select_from(OutboxItem).where(OutboxItem.state == WAITING)
+    return int(session.exec(statement).one())
