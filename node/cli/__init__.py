@@ -8,7 +8,7 @@ import click
 import typer
 
 from federation.errors import GonghuiError
-from node.cli import data, indicators, notice, peer, release, sync, user
+from node.cli import data, indicators, notice, peer, record, release, sync, user, verify
 from node.cli.state import ERR, State, print_error
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.add_typer(release.app, name="release", help="发布 / releases")
 app.add_typer(notice.app, name="notice", help="活动通知 / event notices")
 app.add_typer(peer.app, name="peer", help="对端 / peers and members")
 app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
+app.add_typer(record.app, name="record", help="已签名的条目 / signed records")
+app.command("verify")(verify.verify)
 
 
 @app.callback()

@@ -1,0 +1,112 @@
+"""What an exported document proves, off line: which key signed what, when, for whom. Nothing here asks anybody.
+
+The anchor of trust is given by the caller: one public key, or a member list whose own signature is checked first and
+whose hub key a person compares by its fingerprint.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from federation.acceptance import check_content_schema, read_receipt_payload, read_signed_record
+from federation.documents import read_object, sha256_hex
+from federation.envelope import RECEIPT_TYPE, RECORD_TYPE, TYPES, Envelope, check_signature, check_type, read_envelope
+from federation.errors import TrustError
+from federation.keys import Member, fingerprint, read_public_key
+from federation.request import signing_member
+from federation.validation import check_schema
+
+FindMember = Callable[[str], Member | None]
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What holds of one document. `statement` is its signed head without the content."""
+
+    kind: str  # record, receipt, request, answer
+    id: str
+    keyid: str
+    fingerprint: str
+    signer: str  # node id; "" where the caller gave a bare key
+    content_sha256: str = ""
+    content_schema: str = ""  # of a record: `valid`, or the code why not
+    statement: dict[str, Any] = field(default_factory=dict)
+
+
+def read_key_file(text: str) -> FindMember:
+    """Read a public-key file (PEM, bare or inside JSON); the key then stands for nobody in particular."""
+    match = _PEM.search(text.replace("\\n", "\n"))
+    if match is None:
+        raise TrustError("key-unreadable", "公钥文件无法读取。", "There is no public key in this file.")
+    key = read_public_key(match[0] + "\n")
+    return lambda keyid: Member("", "", key) if keyid == key.keyid else None
+
+
+def read_member_list(data: bytes) -> tuple[FindMember, str]:
+    """Read an exported member-list record; return its look-up and the fingerprint of the hub key that signed it.
+
+    The list names its own signer, so its signature proves only that it is whole: compare the fingerprint.
+    """
+    envelope = read_envelope(data)
+    check_type(envelope, RECORD_TYPE)
+    payload = read_object(envelope.payload)
+    content = payload.get("content")
+    check_schema("member-list.v1", content)
+    check_schema("record.v1", {**payload, "content": {}})
+    federation = payload["audience"]["federation"]
+    members: dict[str, Member] = {}
+    for entry in content["members"] if isinstance(content, dict) else ():
+        for named in entry["keys"]:
+            key = read_public_key(named["pem"])
+            members[key.keyid] = Member(entry["id"], federation, key, is_hub=entry["id"] == payload["origin"])
+    record, hub = read_signed_record(data, members.get)
+    if record.kind != "member-list":
+        raise TrustError("type-mismatch", "这不是成员名录。", "This is not a member list.")
+    return members.get, fingerprint(hub.key)
+
+
+def check_document(data: bytes, find_member: FindMember) -> Evidence:
+    """Verify an exported document; raise TrustError where anything does not hold. Suspended members still have signed."""
+    envelope = read_envelope(data)
+    if envelope.payload_type not in TYPES:
+        check_type(envelope, RECORD_TYPE)
+    member = signing_member(envelope, lambda keyid: _as_active(find_member(keyid)))
+    check_signature(envelope, member.key)
+    statement = read_object(envelope.payload)
+    kind = envelope.payload_type.removeprefix("application/vnd.gonghui.").partition(".")[0]
+    evidence = Evidence(kind, envelope.id, member.key.keyid, fingerprint(member.key), member.id)
+    if envelope.payload_type == RECORD_TYPE:
+        return _record_evidence(envelope, evidence, member, statement)
+    origin = statement.get("origin", "")
+    if envelope.payload_type == RECEIPT_TYPE:
+        origin = read_receipt_payload(envelope)["issuer"]
+    else:
+        check_schema(f"{kind}.v1", statement)
+    _check_origin(origin, member)
+    return replace(evidence, statement=statement)
+
+
+def _record_evidence(envelope: Envelope, evidence: Evidence, member: Member, statement: dict[str, Any]) -> Evidence:
+    owner = Member(member.id or str(statement.get("origin", "")), member.federation, member.key)
+    record, _ = read_signed_record(envelope.raw, lambda keyid: owner if keyid == owner.key.keyid else None)
+    if member.federation and record.federation != member.federation:
+        raise TrustError("audience-mismatch", "名录与条目不属同一联合体。", "The list is of another federation.")
+    try:
+        check_content_schema(record)
+        schema = "valid"
+    except TrustError as error:
+        schema = error.code
+    content = envelope.payload.partition(b',"content":')[2][:-1]
+    head = {name: value for name, value in statement.items() if name != "content"}
+    return replace(evidence, statement=head, content_sha256=sha256_hex(content), content_schema=schema)
+
+
+def _check_origin(origin: str, member: Member) -> None:
+    if member.id and origin != member.id:
+        raise TrustError("origin-mismatch", "文件冒用他人名义。", "The document is in another node's name.")
+
+
+def _as_active(member: Member | None) -> Member | None:
+    return Member(member.id, member.federation, member.key, is_hub=member.is_hub) if member else None

@@ -1,0 +1,52 @@
+"""`gonghui record`: look at the log of signed records and export one, byte for byte."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from federation.errors import Conflict, StorageError
+from node.cli.state import OUT, State, print_json, print_table
+from node.exchange.records import export_record, list_records
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    kind: Annotated[str, typer.Option(help="只列此类 / only this kind")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
+) -> None:
+    """列出最近的条目 / list the newest records.  Example: gonghui record list --kind release --json."""
+    state: State = context.obj
+    rows = list_records(state.node, state.actor, kind=kind)
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["position", "kind", "origin", "subject", "revision", "state", "code", "id"]
+    print_table("条目 / records", columns, [[row[name] for name in columns] for row in rows])
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="条目编号（可只写开头）/ id, or how it begins")],
+    out: Annotated[Path, typer.Option(help="写入的新文件 / new file to write")],
+) -> None:
+    """导出条目原文，可用 gonghui verify 核验 / export a record verbatim.
+
+    Example: gonghui record export 3f2a --out r.json
+    """
+    state: State = context.obj
+    envelope = export_record(state.node, state.actor, record_id)
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(envelope)
+    except FileExistsError as error:
+        raise Conflict("file-exists", f"文件 {out} 已存在。", f"{out} exists already.") from error
+    except OSError as error:
+        raise StorageError("file-unwritable", f"不能写入 {out}。", f"Cannot write {out}.") from error
+    OUT.print(str(out), markup=False, highlight=False)

@@ -1,0 +1,55 @@
+"""Records as people look at them: lists, and the verbatim export of one."""
+
+from typing import Any
+
+from sqlmodel import col, select
+
+from federation.errors import Conflict, InputRefused
+from node.access.permissions import Actor, check_permission
+from node.clock import format_time
+from node.context import Node
+from node.stream.models import StoredRecord
+
+_SHOWN = 200
+
+
+def list_records(node: Node, actor: Actor, *, kind: str = "", limit: int = _SHOWN) -> list[dict[str, Any]]:
+    """Return the newest records of the log, own and received, without their content."""
+    check_permission(actor, "release.read")
+    statement = select(StoredRecord).order_by(col(StoredRecord.position).desc()).limit(limit)
+    if kind:
+        statement = statement.where(StoredRecord.kind == kind)
+    with node.database.read() as session:
+        rows = session.exec(statement).all()
+    return [
+        {
+            "id": row.id,
+            "position": row.position,
+            "kind": row.kind,
+            "origin": row.origin,
+            "stream": row.stream,
+            "sequence": row.sequence,
+            "subject": row.subject,
+            "revision": row.revision,
+            "issued_at": format_time(row.issued_at),
+            "state": row.state,
+            "code": row.code,
+        }
+        for row in rows
+    ]
+
+
+def export_record(node: Node, actor: Actor, record_id: str) -> bytes:
+    """Return the envelope of the record whose id begins with `record_id`, exactly as it was signed."""
+    check_permission(actor, "release.read")
+    if not record_id or not set(record_id) <= set("0123456789abcdef"):
+        raise InputRefused("record-id-misspelt", "条目编号只含 0-9 与 a-f。", "An id has the digits 0-9 and a-f only.")
+    with node.database.read() as session:
+        found = session.exec(
+            select(StoredRecord.envelope).where(col(StoredRecord.id).startswith(record_id)).limit(2)
+        ).all()
+    if not found:
+        raise InputRefused("record-unknown", "没有这个条目。", "There is no such record.")
+    if len(found) > 1:
+        raise Conflict("record-ambiguous", "编号不唯一，请多写几位。", "More than one id begins so; write more digits.")
+    return found[0]
