@@ -68,7 +68,7 @@ def read_member_list(data: bytes) -> tuple[FindMember, str]:
 
 
 def check_document(data: bytes, find_member: FindMember) -> Evidence:
-    """Verify an exported document; raise TrustError where anything does not hold. Suspended members still have signed."""
+    """Verify an exported document; raise TrustError where it does not hold. A suspended member signed all the same."""
     envelope = read_envelope(data)
     if envelope.payload_type not in TYPES:
         check_type(envelope, RECORD_TYPE)

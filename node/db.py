@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, update
+from sqlalchemy import Connection, Engine, event, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
@@ -92,6 +92,7 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writing = self.engine.execution_options(writes=True)
+        self._noting = self.engine.execution_options(writes=True, durable=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -100,10 +101,17 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Give one transaction: committed when the block ends, rolled back when it raises."""
-        with Session(self._writing, expire_on_commit=False) as session, _storage_errors():
+    def write(self, *, durable: bool = True) -> Iterator[Session]:
+        """Give one transaction: committed when the block ends, rolled back when it raises.
+
+        With `durable=False` the commit does not wait for the disk: a power cut may undo it, a crash of the program
+        does not. That is enough for what is worthless after minutes, and spares every reader a wait.
+        """
+        engine = self._writing if durable else self._noting
+        with Session(engine, expire_on_commit=False) as session, _storage_errors():
             session.connection()  # BEGIN now: on SQLite this takes the write lock
+            if not durable and engine.dialect.name == "postgresql":
+                session.execute(text("SET LOCAL synchronous_commit = off"))
             yield session
             session.commit()
 
@@ -132,7 +140,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock at once where we shall write: a later upgrade could only fail."""
-    writes = connection.get_execution_options().get("writes", False)
+    options = connection.get_execution_options()
+    writes, durable = options.get("writes", False), options.get("durable", True)
+    if writes and connection.info.get("durable", True) is not durable:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.info["durable"] = durable
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

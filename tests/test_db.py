@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
+from sqlmodel import select
 
 from federation.errors import StorageError
 from node.db import Database, Meta, last_number, next_number
@@ -36,3 +38,17 @@ def test_a_locked_database_says_so(database_url: str, monkeypatch: pytest.Monkey
         second.add(Meta(name="a", value="b"))
     assert caught.value.code == "database-locked"
     database.close()
+
+
+def test_only_a_durable_write_waits_for_the_disk(database: Database) -> None:
+    def level(*, durable: bool) -> object:
+        with database.write(durable=durable) as session:
+            session.add(Meta(name=f"{durable}{next(numbers)}", value=""))
+            if database.engine.dialect.name == "sqlite":
+                return session.execute(text("PRAGMA synchronous")).scalar_one() == 2
+            return session.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
+
+    numbers = iter(range(10))
+    assert [level(durable=durable) for durable in (True, False, False, True)] == [True, False, False, True]
+    with database.read() as session:
+        assert len(session.exec(select(Meta)).all()) == 4

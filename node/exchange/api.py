@@ -6,13 +6,11 @@ and completeness are signed in the answer's manifest. The application hands over
 `app.state.node` and `app.state.handlers`.
 """
 
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy import delete
-from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from federation.acceptance import Outcome, Verdict
 from federation.envelope import MAX_ENVELOPE_BYTES, split_page
@@ -25,20 +23,21 @@ from node.clock import format_time
 from node.context import Node
 from node.exchange.body import read_body
 from node.exchange.inbox import PUSH, Handlers, receive
+from node.exchange.nonces import use_nonce
 from node.exchange.problems import ProblemRoute
-from node.exchange.serving import MAX_ITEMS, Page, read_missing, read_page
-from node.stream.models import Federation, PeerRead, Receipt, UsedNonce
+from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
+from node.stream.models import Receipt
 from node.stream.service import find_federation, find_member, get_federation
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 
 
-def _node(request: Request) -> Node:
+async def _node(request: Request) -> Node:
     node: Node = request.app.state.node
     return node
 
 
-def _handlers(request: Request) -> Handlers:
+async def _handlers(request: Request) -> Handlers:
     handlers: Handlers = request.app.state.handlers
     return handlers
 
@@ -77,29 +76,32 @@ def well_known(node: NodeOf) -> dict[str, Any]:
 @router.post("/exchange/v1/pull")
 def pull(node: NodeOf, body: Body) -> Response:
     """Answer with what follows the reader's cursor: `{"cursor": n, "limit"?: m}`."""
-    federation, opened, _ = _open(node, body, "pull")
-    check_schema("pull.v1", opened.body)
-    with node.database.read() as session:
-        page = read_page(
-            session, node, opened.member, federation.hub_id, opened.body["cursor"], opened.body.get("limit", MAX_ITEMS)
-        )
+
+    def serve(session: Session, hub_id: str, opened: SignedRequest) -> Page:
+        check_schema("pull.v1", opened.body)
+        limit = opened.body.get("limit", MAX_ITEMS)
+        return read_page(session, node, opened.member, hub_id, opened.body["cursor"], limit)
+
+    opened, _, page = _open(node, body, "pull", serve)
     return _answer(node, opened, page)
 
 
 @router.post("/exchange/v1/missing")
 def missing(node: NodeOf, body: Body) -> Response:
     """Answer with named records of one stream: `{"origin", "stream", "first", "last"}`."""
-    federation, opened, _ = _open(node, body, "missing")
-    check_schema("missing.v1", opened.body)
-    with node.database.read() as session:
-        page = read_missing(session, node, opened.member, federation.hub_id, opened.body)
+
+    def serve(session: Session, hub_id: str, opened: SignedRequest) -> Page:
+        check_schema("missing.v1", opened.body)
+        return read_missing(session, node, opened.member, hub_id, opened.body)
+
+    opened, _, page = _open(node, body, "missing", serve)
     return _answer(node, opened, page)
 
 
 @router.post("/exchange/v1/push")
 def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
     """Take in what is enclosed, each for itself; answer one result each, with our receipts enclosed."""
-    _, opened, enclosed = _open(node, body, "push")
+    opened, enclosed, _ = _open(node, body, "push")
     check_schema("push.v1", opened.body)
     if len(enclosed) != len(opened.body["records"]):
         raise TrustError("enclosed-mismatch", "所附条目与清单不符。", "What is enclosed is not what was signed for.")
@@ -117,16 +119,20 @@ def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
 @router.post("/exchange/v1/ping")
 def ping(node: NodeOf, body: Body) -> Response:
     """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
-    _, opened, _ = _open(node, body, "ping")
-    return _answer(node, opened, Page([], 0, more=False), {"time": format_time(node.clock())})
+    opened, _, page = _open(node, body, "ping")
+    return _answer(node, opened, page, {"time": format_time(node.clock())})
 
 
-def _open(node: Node, body: bytes, op: str) -> tuple[Federation, SignedRequest, list[bytes]]:
-    """Open the signed request, and use its nonce up; raise TrustError."""
+Serve = Callable[[Session, str, SignedRequest], Page]
+
+
+def _open(
+    node: Node, body: bytes, op: str, serve: Serve = lambda *_: EMPTY_PAGE
+) -> tuple[SignedRequest, list[bytes], Page]:
+    """Open the signed request, read what it asks for, and use its nonce up before anything is sent."""
     parts = split_page(body)
     if len(parts) > MAX_ITEMS + 1:
         raise TrustError("page-shape", "附件过多。", f"More than {MAX_ITEMS} records are enclosed.")
-    now = node.clock()
     window = node.settings.exchange.request_window_seconds
     with node.database.read() as session:
         federation = get_federation(session)
@@ -135,41 +141,14 @@ def _open(node: Node, body: bytes, op: str) -> tuple[Federation, SignedRequest, 
             find_member=lambda keyid: find_member(session, node, federation, keyid),
             audience=node.node_id,
             federation=federation.id,
-            now=now,
+            now=node.clock(),
             window_seconds=window,
         )
-    if opened.op != op:
-        raise TrustError("op-mismatch", "请求与地址不符。", "The request is for another endpoint.")
-    with node.database.write() as session:
-        _use_nonce(session, opened, window)
-        _count_read(session, node, opened)
-    return federation, opened, parts[1:]
-
-
-def _use_nonce(session: Session, opened: SignedRequest, window_seconds: int) -> None:
-    """Keep the nonce until no clock within the window could let it pass again; raise TrustError where it was used."""
-    session.execute(delete(UsedNonce).where(col(UsedNonce.expires_at) < opened.issued_at - timedelta(days=1)))
-    session.add(
-        UsedNonce(
-            origin=opened.member.id,
-            nonce=opened.nonce,
-            expires_at=opened.issued_at + timedelta(seconds=2 * window_seconds),
-        )
-    )
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise TrustError("request-replayed", "请求已使用过。", "This request was answered before.") from error
-
-
-def _count_read(session: Session, node: Node, opened: SignedRequest) -> None:
-    if opened.op != "pull":
-        return
-    key = (opened.member.federation, opened.member.id)
-    read = session.get(PeerRead, key) or PeerRead(federation=key[0], peer_id=key[1], last_at=node.clock())
-    cursor = opened.body.get("cursor", 0)
-    read.pulls, read.cursor, read.last_at = read.pulls + 1, cursor if isinstance(cursor, int) else 0, node.clock()
-    session.add(read)
+        if opened.op != op:
+            raise TrustError("op-mismatch", "请求与地址不符。", "The request is for another endpoint.")
+        page = serve(session, federation.hub_id, opened)
+    use_nonce(node, opened, window)
+    return opened, parts[1:], page
 
 
 def _result(record_id: str, outcome: Outcome, receipt: Receipt | None) -> dict[str, Any]:

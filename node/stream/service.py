@@ -7,7 +7,8 @@ position n has seen every position below. The content is spliced in as exactly t
 from datetime import datetime
 
 from securesystemslib.signer import SSlibKey
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, bindparam, func
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from federation.acceptance import ALL, HUB, Record, check_content_schema, read_signed_record
@@ -26,9 +27,15 @@ CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeh
 VERSION = 1
 
 
+_FEDERATION = select(Federation).order_by(col(Federation.joined_at)).limit(1)  # statements of every request: built once
+_MEMBER = core_select(col(Peer.id), col(Peer.public_key), col(Peer.status)).where(
+    col(Peer.federation) == bindparam("federation"), col(Peer.keyid) == bindparam("keyid")
+)
+
+
 def find_federation(session: Session) -> Federation | None:
     """Return the federation this node belongs to (today at most one)."""
-    return session.exec(select(Federation).order_by(col(Federation.joined_at))).first()
+    return session.exec(_FEDERATION).first()
 
 
 def get_federation(session: Session) -> Federation:
@@ -48,13 +55,14 @@ def find_member(session: Session, node: Node, federation: Federation, keyid: str
     own: SSlibKey = node.signer.public_key
     if keyid == own.keyid:
         return Member(node.node_id, federation.id, own, is_hub=federation.hub_id == node.node_id)
-    peer = session.exec(select(Peer).where(Peer.federation == federation.id, Peer.keyid == keyid)).first()
-    if peer is None:
+    row = session.execute(_MEMBER, {"federation": federation.id, "keyid": keyid}).first()
+    if row is None:
         return None
-    key = read_public_key(peer.public_key)
+    peer_id, pem, status = row
+    key = read_public_key(pem)
     if key.keyid != keyid:  # the id is computed from the key, never believed
         return None
-    return Member(peer.id, federation.id, key, active=peer.status == "active", is_hub=peer.id == federation.hub_id)
+    return Member(peer_id, federation.id, key, active=status == "active", is_hub=peer_id == federation.hub_id)
 
 
 def append_record(
