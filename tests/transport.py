@@ -1,9 +1,21 @@
 """A peer's whole application as another's transport: real requests, real answers, no socket."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
+
+
+class _Body(httpx.SyncByteStream):
+    """A body that is read as from a wire: raw and in pieces."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self.content), 65_536):
+            yield self.content[start : start + 65_536]
 
 
 class AppTransport(httpx.BaseTransport):
@@ -48,4 +60,4 @@ class AppTransport(httpx.BaseTransport):
 
         await self.app(scope, receive, send)
         content = b"".join(message.get("body", b"") for message in sent[1:])
-        return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=content)
+        return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], stream=_Body(content))
