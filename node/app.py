@@ -1,1 +1,16 @@
 """The FastAPI application of one node."""
+
+from fastapi import FastAPI
+
+from node.context import Node
+from node.exchange.api import router as exchange
+from node.handlers import HANDLERS
+
+
+def create_app(node: Node) -> FastAPI:
+    """Return the application that serves `node`."""
+    app = FastAPI(title="gonghui", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.node = node
+    app.state.handlers = HANDLERS
+    app.include_router(exchange)
+    return app

@@ -4,11 +4,15 @@ Relative paths are relative to the folder of the file. An unknown key is an erro
 """
 
 import difflib
+import json
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from federation.errors import UsageError
 
@@ -121,26 +125,95 @@ class LogSection(_Section):
 class Settings(_Section):
     """All settings; each has a default, so that an empty file is a valid one."""
 
-    node: NodeSection = NodeSection()
-    database: DatabaseSection = DatabaseSection()
-    server: ServerSection = ServerSection()
-    hub: HubSection = HubSection()
-    exchange: ExchangeSection = ExchangeSection()
-    sync: SyncSection = SyncSection()
-    privacy: PrivacySection = PrivacySection()
-    intake: IntakeSection = IntakeSection()
-    web: WebSection = WebSection()
-    log: LogSection = LogSection()
+    node: NodeSection = Field(NodeSection(), description="本节点 / who this node is, for people")
+    database: DatabaseSection = Field(DatabaseSection(), description="数据库 / where rows are kept")
+    server: ServerSection = Field(ServerSection(), description="监听 / the listener")
+    hub: HubSection = Field(HubSection(), description="汇总节点 / keeping the member list and rolling up")
+    exchange: ExchangeSection = Field(ExchangeSection(), description="交换的限额 / limits of the exchange")
+    sync: SyncSection = Field(SyncSection(), description="定时同步 / the scheduler")
+    privacy: PrivacySection = Field(PrivacySection(), description="发布前的隐私关口 / the gate before anything leaves")
+    intake: IntakeSection = Field(IntakeSection(), description="读取文件 / reading of files")
+    web: WebSection = Field(WebSection(), description="登录 / sign-in")
+    log: LogSection = Field(LogSection(), description="运行日志，不含个人信息 / the program's log; no personal values")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the configuration as people read about it. `allowed` is a short form of its type and limits."""
+
+    section: str
+    name: str
+    default: Any
+    description: str
+    allowed: str
+
+    @property
+    def path(self) -> str:
+        """Return `section.name`."""
+        return f"{self.section}.{self.name}"
+
+
+def sections() -> dict[str, tuple[str, list[Key]]]:
+    """Return section -> (description, its keys) in the order of the model."""
+    found: dict[str, tuple[str, list[Key]]] = {}
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            continue
+        keys = [
+            Key(section, name, inner.default, inner.description or "", _allowed(inner))
+            for name, inner in model.model_fields.items()
+        ]
+        found[section] = (field.description or "", keys)
+    return found
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Say what a key takes: `0..65535`, `"zh" | "en"`, `true | false`, text."""
+    choices = get_args(field.annotation)
+    if choices:
+        return " | ".join(f'"{choice}"' for choice in choices)
+    if field.annotation is bool:
+        return "true | false"
+    limits = {
+        name: getattr(mark, name) for mark in field.metadata for name in ("ge", "gt", "le") if hasattr(mark, name)
+    }
+    low = limits.get("ge", "")
+    if "gt" in limits:
+        low = f">{limits['gt']}"
+    if limits:
+        return f"{low}..{limits.get('le', '')}"
+    return "文本 / text"
+
+
+def toml_value(value: object) -> str:
+    """Return a text, whole number, decimal or yes/no as TOML spells it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings are JSON's
+    return repr(value)
+
+
+def write_settings_text(values: Mapping[str, object] | None = None) -> str:
+    """Return a whole configuration with comments: `values` by `section.key`, the default for every other key."""
+    given = dict(values or {})
+    lines = [
+        "# 数智工会节点的配置；每一项都写出默认值，可以删去不改的项。",
+        "# Configuration of a gonghui node: every key with its default; what is left out keeps its default.",
+    ]
+    for section, (title, keys) in sections().items():
+        lines += ["", f"# {title}", f"[{section}]"]
+        for key in keys:
+            lines += [f"# {key.description}", f"{key.name} = {toml_value(given.pop(key.path, key.default))}"]
+    if given:
+        raise UsageError("config-key-unknown", f"没有配置项 {min(given)}。", f"There is no key {min(given)}.")
+    return "\n".join(lines) + "\n"
 
 
 def known_keys() -> list[str]:
     """Return every key as `section.key`, in the order of the model."""
-    return [
-        f"{section}.{key}"
-        for section, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        for key in field.annotation.model_fields
-    ]
+    return [key.path for _, keys in sections().values() for key in keys]
 
 
 def read_settings(text: str, source: str = "config.toml") -> Settings:
@@ -181,5 +254,11 @@ def load_settings(path: Path) -> Settings:
             "config-missing",
             f"找不到配置文件 {path}。请先运行 gonghui init，或用 --config 指明。",
             f"No configuration at {path}. Run `gonghui init` first, or name it with --config.",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "config-unreadable",
+            f"读不到配置文件 {path}：须为 UTF-8 文本且有读取权限。",
+            f"Cannot read {path}: it must be UTF-8 text that this account may read.",
         ) from error
     return read_settings(text, str(path))

@@ -1,6 +1,7 @@
 """The command `gonghui`: one module a group of commands; exit codes are those of `federation.errors`."""
 
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ import click
 import typer
 
 from federation.errors import GonghuiError
-from node.cli import data, indicators, notice, peer, record, release, sync, user, verify
+from node.cli import data, indicators, init, notice, peer, record, release, serve, sync, user, verify
+from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
 
 app = typer.Typer(
@@ -18,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     help="数智工会节点 / the node of a digital union.  Example: gonghui init ./my-node",
 )
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
 app.add_typer(user.app, name="user", help="账号 / accounts")
 app.add_typer(data.app, name="data", help="数据导入与撤销 / import and undo")
 app.add_typer(indicators.app, name="indicators", help="指标 / indicators")
@@ -48,6 +52,7 @@ def options(
 def main() -> None:
     """Run the command; turn every error into its text and exit code."""
     try:
+        check_owners(packages_distributions())
         code = app(standalone_mode=False)
     except GonghuiError as error:
         print_error(error, "en" if "en" in _language_of(sys.argv) else "zh")
