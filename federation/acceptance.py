@@ -85,6 +85,17 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """A verified receipt: `verdict` is accepted or quarantined, `code` says why."""
+
+    envelope: bytes
+    record_id: str
+    verdict: str
+    code: str
+    issued_at: datetime
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one document, why (`code`), and what its sender may need to know."""
 
@@ -183,6 +194,17 @@ def check_content_schema(record: Record) -> None:
     if digest != record.schema_sha256:
         raise TrustError("schema-digest", "格式定义的摘要不符。", "The schema has another digest here.")
     check_schema(record.schema, record.content)
+
+
+def open_receipt(envelope: Envelope, issuer: Member) -> Receipt:
+    """Verify and read what `issuer` says of a record of ours; raise TrustError with a stable code."""
+    check_type(envelope, RECEIPT_TYPE)
+    check_signature(envelope, issuer.key)
+    payload = read_receipt_payload(envelope)
+    if (payload["issuer"], payload["federation"]) != (issuer.id, issuer.federation):
+        raise TrustError("origin-mismatch", "回执冒用他人名义。", "The receipt is in another node's name.")
+    named = payload["record"]["id"]
+    return Receipt(envelope.raw, named, payload["verdict"], payload["code"], read_time(payload["issued_at"]))
 
 
 def _read_record(envelope: Envelope, find_member: Callable[[str], Member | None]) -> tuple[Record, Member]:

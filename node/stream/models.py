@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from node.db import UtcDateTime
@@ -26,15 +27,15 @@ class StoredRecord(SQLModel, table=True):
     __tablename__ = "stored_record"
     __table_args__ = (UniqueConstraint("federation", "origin", "stream", "sequence"),)
     id: str = Field(primary_key=True)  # SHA-256 (hex) of the pre-authentication encoding
-    position: int = Field(unique=True, index=True)
+    position: int = Field(unique=True, index=True, sa_type=BigInteger)
     federation: str
     origin: str = Field(index=True)
     stream: str  # the audience: `all`, `hub` or `node:<id>`
-    sequence: int
+    sequence: int = Field(sa_type=BigInteger)
     previous: str  # id of the record before, "" for the first
     kind: str = Field(index=True)
     subject: str = Field(index=True)
-    revision: int
+    revision: int = Field(sa_type=BigInteger)  # whatever a record may say (up to 2^53) must be storable
     issued_at: datetime = Field(sa_type=UtcDateTime)
     stored_at: datetime = Field(sa_type=UtcDateTime)
     state: str = "current"
@@ -70,7 +71,7 @@ class Peer(SQLModel, table=True):
     keyid: str = Field(index=True)
     status: str = "active"  # or suspended
     is_hub: bool = False
-    cursor: int = 0  # position in this peer's log up to which we have pulled
+    cursor: int = Field(default=0, sa_type=BigInteger)  # position in this peer's log up to which we have pulled
     failures: int = 0  # in a row; with the three below: back-off, cleared by any verified contact
     next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_success_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -97,7 +98,7 @@ class WaitingDocument(SQLModel, table=True):
     federation: str
     origin: str = Field(default="", index=True)
     stream: str = ""
-    sequence: int = 0
+    sequence: int = Field(default=0, sa_type=BigInteger)
     keyids: str = ""  # who claims to have signed, by blanks
     via: str
     envelope: bytes
@@ -142,5 +143,5 @@ class PeerRead(SQLModel, table=True):
     federation: str = Field(primary_key=True)
     peer_id: str = Field(primary_key=True)
     pulls: int = 0
-    cursor: int = 0
+    cursor: int = Field(default=0, sa_type=BigInteger)
     last_at: datetime = Field(sa_type=UtcDateTime)

@@ -211,6 +211,16 @@ def test_a_gap_waits_and_is_asked_for(world: World) -> None:
     assert _count(world, Receipt) == 4
 
 
+def test_the_largest_numbers_a_record_may_say_are_storable(world: World) -> None:
+    college = world.add_college()
+    base = world.append(college).envelope
+    far = world.forge(college, base, sequence=2**53)
+    assert world.receive(world.hub, far).code == "sequence-gap"
+    with world.hub.database.read() as session:
+        assert inbox.find_gaps(session) == [inbox.Gap(college.node_id, "all", 1, 2**53 - 1)]
+    assert world.ask(college, "pull", {"cursor": 2**53}).enclosed == ()
+
+
 def test_an_unknown_key_waits_until_the_member_list_names_it(world: World) -> None:
     college = world.add_college(known_to_hub=False)
     outcome = world.receive(world.hub, world.append(college).envelope)
@@ -268,6 +278,7 @@ def test_quarantine_is_retried_by_hand(world: World) -> None:
         ({"schema": {"id": "sample", "version": 1, "sha256": "0" * 64}}, "schema-digest"),
         ({"kind": "notice"}, "schema-kind"),
         ({"revision": 3}, "revision-skips"),
+        ({"revision": 2**53}, "revision-skips"),
         ({"supersedes": "0" * 64}, "supersedes-mismatch"),
     ],
 )

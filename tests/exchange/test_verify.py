@@ -1,6 +1,9 @@
 """`gonghui verify` and `gonghui record`: off line, byte for byte, with the exit code 5 where trust does not hold."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from node.stream.service import append_record
 
 from .conftest import World, stranger
 
+ROOT = Path(__file__).parents[2]
 ANN = Actor("a1", "ann", OFFICER)
 
 
@@ -104,6 +108,29 @@ def test_what_does_not_hold_ends_with_exit_code_five(world: World, tmp_path: Pat
     assert _run("verify", tmp_path / "r.json", "--member-list", tmp_path / "other.json")[0] == 5
     assert _run("verify", tmp_path / "r.json") == (2, "anchor-missing")
     assert _run("verify", tmp_path / "none.json", *anchor)[0] == 3
+
+
+def test_the_command_itself_ends_with_code_five(world: World, tmp_path: Path) -> None:
+    college = world.add_college()
+    (tmp_path / "r.json").write_bytes(world.append(college).envelope)
+    (tmp_path / "k.pem").write_text(public_pem(stranger().public_key))
+    (tmp_path / "own.pem").write_text(public_pem(college.signer.public_key))
+
+    def run(key: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "node", "--lang", "en", "verify", "r.json", "--key", key]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run("own.pem").returncode == 0
+    wrong = run("k.pem")
+    assert wrong.returncode == 5
+    assert "key-unknown" in wrong.stderr
 
 
 def test_a_receipt_verifies_too(world: World, tmp_path: Path) -> None:
