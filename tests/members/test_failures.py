@@ -17,6 +17,7 @@ from sqlmodel import func, select
 
 from federation.errors import StorageError
 from node.access.permissions import OFFICER, Actor
+from node.clock import now
 from node.context import NODE_ID, Node
 from node.db import Database, Meta
 from node.intake.models import DataChange, ImportFile
@@ -143,7 +144,11 @@ def test_a_read_only_folder_is_named(make_node: Callable[..., Node], request: py
     assert caught.value.code == "staging-not-writable"
     database = Database(f"sqlite:///{folder}/gonghui.db")
     with pytest.raises(StorageError) as refused, database.write() as session:
-        session.add(ImportFile(id="i", source="", file_name="", sha256="", as_of=date(2026, 1, 1), complete=True))
+        session.add(
+            ImportFile(
+                id="i", source="", file_name="", sha256="", as_of=date(2026, 1, 1), complete=True, created_at=now()
+            )
+        )
         session.flush()
     assert refused.value.code in {"database-read-only", "database-unreachable"}
     database.close()

@@ -56,7 +56,7 @@ def picture(node: Node, known_at: int) -> set[tuple[object, ...]]:
     found: set[tuple[object, ...]] = set()
     with node.database.read() as session:
         for model in (PersonLink, PersonFact, StaffSpell, MemberSpell):
-            for row in session.exec(select(model)).all():  # type: ignore[call-overload]
+            for row in session.exec(select(model)).all():
                 if row.learnt <= known_at and (row.unlearnt is None or row.unlearnt > known_at):
                     values = row.model_dump(exclude={"id", "learnt", "unlearnt"})
                     found.add((model.__name__, *values.values()))
