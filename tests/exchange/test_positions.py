@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlmodel import select
 
+from federation.keys import Member
 from node.db import Database
+from node.exchange.serving import read_page
 from node.stream.models import StoredRecord
 
 from .conftest import World
@@ -16,10 +18,10 @@ from .conftest import World
 WRITERS, EACH = 4, 25
 
 
-def _race(write: Any, read: Any) -> tuple[set[int], set[int]]:
+def _race(write: Any, read: Any) -> tuple[set[Any], set[Any]]:
     """Run writers and one reader; return what was written and what the reader has seen by its cursor."""
-    written: set[int] = set()
-    seen: set[int] = set()
+    written: set[Any] = set()
+    seen: set[Any] = set()
     done = threading.Event()
     errors: list[BaseException] = []
 
@@ -34,10 +36,9 @@ def _race(write: Any, read: Any) -> tuple[set[int], set[int]]:
         cursor = 0
         last_round = False
         while True:
-            for position, item in read(cursor):
-                seen.add(item)
-                cursor = position
-            if last_round:
+            items, cursor = read(cursor)
+            seen.update(items)
+            if last_round and not items:
                 return
             time.sleep(0.002)
             last_round = done.is_set()
@@ -56,20 +57,20 @@ def _race(write: Any, read: Any) -> tuple[set[int], set[int]]:
 
 
 def test_no_reader_misses_a_record(world: World) -> None:
-    def write(n: int) -> int:
-        if world.hub.database.engine.dialect.name == "postgresql":
-            time.sleep(random.random() / 200)  # noqa: S311
-        return world.append(world.hub, n).position
+    college = world.add_college()
+    reader = Member(college.node_id, world.federation, college.signer.public_key)
 
-    def read(cursor: int) -> list[tuple[int, int]]:
+    def write(n: int) -> str:
+        return world.append(world.hub, n).id
+
+    def read(cursor: int) -> tuple[list[str], int]:
         with world.hub.database.read() as session:
-            rows = session.exec(
-                select(StoredRecord.position).where(StoredRecord.position > cursor).order_by(StoredRecord.position)  # type: ignore[arg-type]
-            ).all()
-        return [(position, position) for position in rows]
+            page = read_page(session, world.hub, reader, world.hub.node_id, cursor)
+        return [identity for identity, _ in page.enclosed], page.cursor
 
     written, seen = _race(write, read)
-    assert written == seen == set(range(1, WRITERS * EACH + 1))
+    assert len(written) == WRITERS * EACH
+    assert seen == written
     with world.hub.database.read() as session:
         rows = session.exec(select(StoredRecord).order_by(StoredRecord.sequence)).all()  # type: ignore[arg-type]
     assert [row.sequence for row in rows] == list(range(1, WRITERS * EACH + 1))
@@ -89,12 +90,11 @@ def test_a_plain_serial_cursor_loses_records(postgres_url: str) -> None:
             time.sleep(random.random() / 50)  # noqa: S311  a transaction has more to do than to take its number
         return n
 
-    def read(cursor: int) -> list[tuple[int, int]]:
+    def read(cursor: int) -> tuple[list[int], int]:
         with engine.connect() as connection:
-            rows = connection.execute(
-                text("SELECT position, item FROM plain WHERE position > :c ORDER BY position"), {"c": cursor}
-            )
-            return [(row[0], row[1]) for row in rows]
+            statement = text("SELECT position, item FROM plain WHERE position > :c ORDER BY position")
+            rows = connection.execute(statement, {"c": cursor}).all()
+        return [row.item for row in rows], rows[-1].position if rows else cursor
 
     written, seen = _race(write, read)
     engine.dispose()
