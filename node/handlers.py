@@ -9,7 +9,8 @@ from typing import Any
 from sqlmodel import Session
 
 from node.stream.models import StoredRecord
+from node.stream.peers import MEMBER_LIST, take_member_list
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
 
-HANDLERS: Mapping[str, Handler] = {}
+HANDLERS: Mapping[str, Handler] = {MEMBER_LIST: take_member_list}

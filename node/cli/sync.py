@@ -1,5 +1,122 @@
-"""`gonghui sync`."""
+"""`gonghui sync`: a round by hand, how things stand, and what lies in quarantine."""
+
+from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from node.cli.state import ERR, OUT, State, print_json, print_table
+from node.exchange import inbox, status
+from node.exchange.explain import explain
+from node.exchange.sync import FAILED, PeerResult, exit_code_of, run_now
+from node.handlers import HANDLERS
 
 app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
+
+
+@app.command(epilog="Example: gonghui sync run --json")
+def run(
+    context: typer.Context,
+    peer: Annotated[str, typer.Option(help="只联系此对端 / only this peer (n-…)")] = "",
+    as_json: Json = False,
+) -> None:
+    """立即同步一轮 / run one round now. Exit 6: no peer was reached; 5: a signature or key did not hold."""
+    state: State = context.obj
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=ERR,
+        disable=as_json,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("同步 / synchronising", total=None)
+        results = run_now(state.node, state.actor, HANDLERS, only=peer, on_result=lambda _: progress.advance(task))
+    if as_json:
+        print_json([_as_json(result) for result in results])
+    else:
+        _show(results, state.language)
+    raise typer.Exit(exit_code_of(results))
+
+
+def _as_json(result: PeerResult) -> dict[str, Any]:
+    values = {name: value for name, value in vars(result).items() if name not in {"text", "exit_code"}}
+    text = {"message": result.text.en, "message_zh": result.text.zh} if result.text else {}
+    return values | text
+
+
+def _show(results: list[PeerResult], language: str) -> None:
+    if not results:
+        OUT.print("没有需要联系的对端 / no peer to call")
+        return
+    print_table(
+        "同步 / round",
+        ["对端 / peer", "结果 / state", "送达 / delivered", "被拒 / refused", "收到 / received", "说明 / remark"],
+        [
+            [
+                item.name,
+                item.state,
+                item.delivered,
+                item.refused,
+                " ".join(f"{verdict}={count}" for verdict, count in sorted(item.received.items())),
+                item.text.in_language(language) if item.state == FAILED and item.text else "",
+            ]
+            for item in results
+        ],
+    )
+
+
+@app.command("status", epilog="Example: gonghui sync status --json")
+def status_(context: typer.Context, as_json: Json = False) -> None:
+    """上次成功、所示内容的新旧、下一次、待发与回执 / last success, age, what comes next, outbox and receipts."""
+    state: State = context.obj
+    told = status.sync_status(state.node, state.actor)
+    if as_json:
+        print_json(told)
+        return
+    facts = {
+        "联合体 / federation": told["federation"]["name"] if told["federation"] else "-",
+        "上次成功 / last success": told["last_success_at"] or "-",
+        "内容已有（秒）/ age in seconds": "-" if told["shown_age_seconds"] is None else told["shown_age_seconds"],
+        "下一次 / next": told["next_run_at"] or "-",
+        "待发 / waiting to go": told["outbox"]["waiting"],
+        "已送达 / delivered": told["outbox"]["delivered"],
+        "被拒 / refused": told["outbox"]["refused"],
+        "隔离区 / quarantined": told["quarantined"],
+        "等候 / waiting": told["waiting"],
+    }
+    print_table("同步状况 / sync", ["", ""], [[name, value] for name, value in facts.items()])
+    columns = ["name", "status", "last_contact_at", "next_try_at", "last_error"]
+    print_table("对端 / peers", columns, [[row[name] or "" for name in columns] for row in told["peers"]])
+    columns = ["kind", "subject", "revision", "state", "verdict", "code"]
+    print_table("发出 / sent", columns, [[row[name] for name in columns] for row in told["deliveries"]])
+    if told["reviews"]:
+        columns = ["subject", "verdict", "note", "at"]
+        print_table("审核意见 / reviews", columns, [[row[name] for name in columns] for row in told["reviews"]])
+
+
+@app.command(epilog="Example: gonghui sync quarantine --retry 3f2a…")
+def quarantine(
+    context: typer.Context,
+    retry: Annotated[str, typer.Option(metavar="ID", help="再试此条目 / try this record again")] = "",
+    as_json: Json = False,
+) -> None:
+    """查看隔离区，或再试其中一条 / look at what was received and refused, or try one record again."""
+    state: State = context.obj
+    if retry:
+        outcome = inbox.retry(state.node, state.actor, retry, HANDLERS)
+        if as_json:
+            print_json({"id": retry, "verdict": str(outcome.verdict), "code": outcome.code})
+        else:
+            OUT.print(f"{outcome.verdict}  {explain(outcome.code).in_language(state.language)}", markup=False)
+        return
+    items = status.list_quarantine(state.node, state.actor)
+    if as_json:
+        print_json([item.as_json() for item in items])
+        return
+    print_table(
+        "隔离区 / quarantine",
+        ["id", "state", "code", "subject", "说明 / explanation"],
+        [[i.id, i.state, i.code, i.subject, explain(i.code).in_language(state.language)] for i in items],
+    )

@@ -52,7 +52,9 @@ class OutboxItem(SQLModel, table=True):
     record_id: str = Field(foreign_key="stored_record.id")
     peer_id: str = Field(index=True)
     state: str = Field(default="waiting", index=True)
-    receipt: bytes = b""  # the receiver's signed receipt, verbatim
+    verdict: str = ""  # what the receiver decided: accepted, quarantined, refused, waiting
+    code: str = ""  # and why
+    receipt: bytes = b""  # the receiver's signed receipt, verbatim; a refusal has none
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -74,8 +76,10 @@ class Peer(SQLModel, table=True):
     cursor: int = Field(default=0, sa_type=BigInteger)  # position in this peer's log up to which we have pulled
     failures: int = 0  # in a row; with the three below: back-off, cleared by any verified contact
     next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # a contact after it clears the back-off
     last_success_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_error: str = ""  # stable code
+    skew_seconds: int = 0  # its clock minus ours, at the last verified answer
 
 
 class Receipt(SQLModel, table=True):
@@ -145,3 +149,18 @@ class PeerRead(SQLModel, table=True):
     pulls: int = 0
     cursor: int = Field(default=0, sa_type=BigInteger)
     last_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Lease(SQLModel, table=True):
+    """Who is doing one thing now, so that two processes on one database never do it twice, and when it is due again.
+
+    Free when `holder` is empty, when `expires_at` has passed, or when the holder's process is gone.
+    """
+
+    name: str = Field(primary_key=True)  # `job:sync`, `peer:n-...`
+    holder: str = ""
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    due_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str = ""  # code of the last run's failure

@@ -1,0 +1,86 @@
+"""What a stable code means for a person who looks at sync or quarantine, and what to do about it."""
+
+from federation.errors import Text
+
+_JSON = Text("内容不是规范的 JSON，请联系来源节点。", "The content is not strict JSON; tell the node it came from.")
+
+_TEXTS: dict[str, Text] = {
+    "": Text("正常。", "In order."),
+    "unjudged": Text("尚未检查内容，请重试。", "Its content was not judged yet; try again."),
+    # outer steps
+    "envelope-too-large": Text("文件过大，已拒绝。", "The document is too large."),
+    "envelope-shape": Text("信封格式不对，可能在途中被改动。", "Not an envelope; perhaps changed on its way."),
+    "page-shape": Text("应答不是交换页。", "The answer is not a page of envelopes."),
+    "page-too-large": Text("应答过大。", "The answer is too large."),
+    "document-too-large": Text("文件过大，已拒绝。", "The document is too large."),
+    "type-unknown": Text("不认识的文件类型或版本，请升级本节点。", "Unknown type or version; update this node."),
+    "type-mismatch": Text("文件类型不符。", "A document of another type was expected."),
+    "version-unknown": Text("不认识的版本，请升级本节点。", "Unknown version; update this node."),
+    "key-unknown": Text(
+        "签名密钥不在成员名录中；名录更新后会自动处理。",
+        "The signing key is not in the member list; it is taken once the list names it.",
+    ),
+    "key-not-signer": Text("不是由应有的密钥签名。", "Not signed by the key that should have."),
+    "key-id-mismatch": Text("公钥与其编号不符。", "A public key does not belong to its id."),
+    "member-suspended": Text("该成员已停用。", "This member is suspended."),
+    "signature-invalid": Text(
+        "签名无效：内容在来源处或途中被改动。请来源节点核对并重新发布。",
+        "The signature does not hold: it was changed at its origin or on its way. Its origin should publish it anew.",
+    ),
+    "origin-mismatch": Text("冒用其他节点的名义。", "It speaks in another node's name."),
+    "audience-mismatch": Text("对象不包括本节点。", "It is not meant for this node."),
+    "stream-audience": Text("交换流与对象不符。", "Stream and audience do not agree."),
+    "sequence-gap": Text(
+        "前面的条目还没有到，到齐后自动处理。", "An earlier record is not here yet; it is taken when that comes."
+    ),
+    "previous-mismatch": Text("与前一条目不衔接。", "It does not follow the record before it."),
+    "waiting-room-full": Text("等候的条目过多，稍后会重新获取。", "Too many records wait; it will be fetched again."),
+    "equivocation": Text(
+        "同一来源为同一位置或修订签署了两份不同的内容，两份均已留证，均不采用。",
+        "Its origin signed two things for one place or revision; both are kept as proof and neither counts.",
+    ),
+    # inner steps
+    "kind-unknown": Text("不认识的条目类型，请升级本节点后重试。", "Unknown kind; update this node and try again."),
+    "schema-unknown": Text("不认识的格式，请升级本节点后重试。", "Unknown schema; update this node and try again."),
+    "schema-digest": Text("格式定义与本节点的不同，请核对版本。", "The schema differs from ours; compare versions."),
+    "schema-kind": Text("条目类型与格式不符。", "The schema does not belong to this kind."),
+    "schema-invalid": Text(
+        "内容不符合格式，请来源节点更正。", "The content breaks its schema; its origin should correct it."
+    ),
+    "grant-missing": Text("该节点无权发布此类条目。", "This node may not publish this kind."),
+    "revision-skips": Text("修订号不连续。", "The revision does not follow the one held."),
+    "supersedes-mismatch": Text("未指明所替代的条目。", "It names another record as superseded."),
+    "content-unstorable": Text("内容中有无法保存的值。", "It holds a value that cannot be stored."),
+    "peer-key-changed": Text(
+        "密钥与已核对的指纹不同，请电话核实。", "The key is not the pinned one; ask by telephone."
+    ),
+    "member-list-double": Text("成员名录中有重复成员。", "A member stands twice in the list."),
+    "member-list-key-shared": Text("成员名录中两个成员共用一把密钥。", "Two members share one key in the list."),
+    "time-shape": Text("时间写法不对。", "A time is misspelt."),
+    # conversations
+    "peer-unreachable": Text("连不上对端，会自动重试。", "The peer cannot be reached; it will be tried again."),
+    "peer-timeout": Text("对端没有及时答复，会自动重试。", "The peer was too slow; it will be tried again."),
+    "peer-answer-not-json": Text(
+        "对端返回的不是 JSON（可能是登录页）。", "The peer's answer is not JSON (perhaps a sign-in page)."
+    ),
+    "peer-answer-too-large": Text("对端的答复过大，已中断。", "The peer's answer is too large; it was cut off."),
+    "peer-redirect": Text("对端要求转到别处，请核对地址。", "The peer redirects elsewhere; check its address."),
+    "peer-error-status": Text("对端出错，会自动重试。", "The peer failed; it will be tried again."),
+    "clock-skew": Text("双方时钟相差过大，请校准时间。", "The clocks differ too much; set them."),
+    "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
+    "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
+    "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "cursor-stuck": Text("对端的页码不前进。", "The peer's cursor does not move on."),
+}
+
+
+def explain(code: str) -> Text:
+    """Return what the code means and what to do; unknown codes explain themselves by name."""
+    if code.startswith("json-"):
+        return _JSON
+    return _TEXTS.get(code) or Text(f"代码 {code}。", f"Code {code}.")
+
+
+def is_explained(code: str) -> bool:
+    """Tell whether there is a text for this code."""
+    return code.startswith("json-") or code in _TEXTS

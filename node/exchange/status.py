@@ -1,0 +1,225 @@
+"""What a person wants to know of the exchange: when it last worked, how old is what is shown, what comes next.
+
+Reads only. Codes stay codes for programs; `explain` says them in both languages.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from federation.documents import read_object
+from federation.envelope import read_envelope
+from node.access.permissions import Actor, check_permission
+from node.context import Node
+from node.exchange.explain import explain
+from node.stream.leases import find_lease
+from node.stream.models import (
+    Federation,
+    OutboxItem,
+    Peer,
+    PeerRead,
+    RefusedDocument,
+    StoredRecord,
+    WaitingDocument,
+)
+from node.stream.peers import list_peers, list_reachable
+from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, WAITING, find_federation
+
+SYNC_JOB = "job:sync"
+SHOWN = 200
+
+
+@dataclass(frozen=True)
+class QuarantineItem:
+    """One document that does not count. `id` is a record id where it can be tried again, else a digest."""
+
+    id: str
+    state: str  # quarantined, placeholder, equivocal, waiting, refused
+    code: str
+    origin: str
+    kind: str
+    subject: str
+    at: datetime
+    count: int = 1
+    may_retry: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for scripts, with the explanation in both languages."""
+        text = explain(self.code)
+        return {**vars(self), "explanation": text.en, "explanation_zh": text.zh}
+
+
+def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
+    """Return the state of the exchange as JSON values; times are aware datetimes, or None where it never happened."""
+    check_permission(actor, "sync.read")
+    now = node.clock()
+    with node.database.read() as session:
+        federation = find_federation(session)
+        job = find_lease(session, SYNC_JOB)
+        peers = _peers(session, node, federation, now) if federation else []
+        called = [peer["last_success_at"] for peer in peers if peer["called"]]
+        last = max((at for at in called if at is not None), default=None)
+        return {
+            "node": node.node_id,
+            "federation": {"id": federation.id, "name": federation.name} if federation else None,
+            "hub": bool(federation and federation.hub_id == node.node_id),
+            "last_success_at": last,
+            "shown_age_seconds": _age(last, now),
+            "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
+            "last_run_at": job.started_at if job else None,
+            "last_run_error": job.error if job else "",
+            "peers": peers,
+            "outbox": _outbox_counts(session),
+            "deliveries": _deliveries(session),
+            "reviews": _reviews(session, node),
+            "quarantined": _count(session, StoredRecord, StoredRecord.state != CURRENT),
+            "waiting": _count(session, WaitingDocument, True),
+            "refused": _count(session, RefusedDocument, True),
+        }
+
+
+def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[QuarantineItem]:
+    """Return what was received and does not count, newest first."""
+    check_permission(actor, "quarantine.read")
+    with node.database.read() as session:
+        records = session.exec(
+            select(StoredRecord)
+            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL)))
+            .order_by(col(StoredRecord.position).desc())
+            .limit(limit)
+        ).all()
+        waiting = session.exec(
+            select(WaitingDocument).order_by(col(WaitingDocument.since_at).desc()).limit(limit)
+        ).all()
+        refused = session.exec(select(RefusedDocument).order_by(col(RefusedDocument.last_at).desc()).limit(limit)).all()
+    items = [
+        QuarantineItem(
+            row.id, row.state, row.code, row.origin, row.kind, row.subject, row.stored_at,
+            may_retry=row.state == QUARANTINED,
+        )
+        for row in records
+    ]  # fmt: skip
+    items += [QuarantineItem(row.id, "waiting", row.code, row.origin, "", "", row.since_at) for row in waiting]
+    items += [QuarantineItem(row.digest, "refused", row.code, "", "", "", row.last_at, row.count) for row in refused]
+    return sorted(items, key=lambda item: item.at, reverse=True)[:limit]
+
+
+def list_members(node: Node, actor: Actor) -> list[dict[str, Any]]:
+    """Return the peers of this node's federation as JSON values."""
+    check_permission(actor, "sync.read")
+    with node.database.read() as session:
+        federation = find_federation(session)
+        return _peers(session, node, federation, node.clock()) if federation else []
+
+
+def _peers(session: Session, node: Node, federation: Federation, now: datetime) -> list[dict[str, Any]]:
+    called = {peer.id for peer in list_reachable(session, federation, node.node_id)}
+    reads = {
+        read.peer_id: read.last_at
+        for read in session.exec(select(PeerRead).where(PeerRead.federation == federation.id)).all()
+    }
+    newest: dict[str, datetime] = dict(
+        session.exec(
+            select(StoredRecord.origin, func.max(StoredRecord.stored_at))
+            .where(StoredRecord.federation == federation.id)
+            .group_by(StoredRecord.origin)
+        ).all()
+    )
+    return [
+        _peer(peer, now, called=peer.id in called, read_at=reads.get(peer.id), record_at=newest.get(peer.id))
+        for peer in list_peers(session, federation.id)
+    ]
+
+
+def _peer(
+    peer: Peer, now: datetime, *, called: bool, read_at: datetime | None, record_at: datetime | None
+) -> dict[str, Any]:
+    contacts = [at for at in (peer.last_success_at, read_at) if at is not None]
+    return {
+        "id": peer.id,
+        "name": peer.name,
+        "code": peer.code,
+        "is_hub": peer.is_hub,
+        "status": peer.status,
+        "url": peer.url,
+        "keyid": peer.keyid,
+        "called": called,
+        "last_success_at": peer.last_success_at,
+        "last_contact_at": max(contacts, default=None),
+        "last_record_at": record_at,
+        "age_seconds": _age(max(contacts, default=None), now),
+        "failures": peer.failures,
+        "next_try_at": peer.next_try_at,
+        "last_error": peer.last_error,
+        "skew_seconds": peer.skew_seconds,
+        "cursor": peer.cursor,
+    }
+
+
+def _age(at: datetime | None, now: datetime) -> int | None:
+    return None if at is None else max(0, round((now - at).total_seconds()))
+
+
+def _outbox_counts(session: Session) -> dict[str, int]:
+    rows = session.exec(select(OutboxItem.state, func.count()).group_by(OutboxItem.state)).all()
+    return {"waiting": 0, "delivered": 0, "refused": 0, **dict(rows)}
+
+
+def _deliveries(session: Session) -> list[dict[str, Any]]:
+    """Return our records on their way: what waits first, then the newest."""
+    rows = session.exec(
+        select(OutboxItem, StoredRecord)
+        .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        .order_by((col(OutboxItem.state) == WAITING).desc(), col(StoredRecord.position).desc())
+        .limit(SHOWN)
+    ).all()
+    return [
+        {
+            "record": record.id,
+            "kind": record.kind,
+            "subject": record.subject,
+            "revision": record.revision,
+            "peer": item.peer_id,
+            "state": item.state,
+            "verdict": item.verdict,
+            "code": item.code,
+            "receipt": bool(item.receipt),
+            "at": item.updated_at,
+        }
+        for item, record in rows
+    ]
+
+
+def _reviews(session: Session, node: Node) -> list[dict[str, Any]]:
+    """Return the hub's reviews of our records, newest first: accepted, or returned for correction with a note."""
+    rows = session.exec(
+        select(StoredRecord)
+        .where(StoredRecord.kind == "review", StoredRecord.stream == f"node:{node.node_id}")
+        .where(StoredRecord.state == CURRENT)
+        .order_by(col(StoredRecord.position).desc())
+        .limit(SHOWN)
+    ).all()
+    return [_review(session, row) for row in rows]
+
+
+def _review(session: Session, row: StoredRecord) -> dict[str, Any]:
+    content = read_object(read_envelope(row.envelope).payload)["content"]
+    reviewed = session.get(StoredRecord, str(content.get("record", "")))
+    return {
+        "id": row.id,
+        "record": content.get("record", ""),
+        "subject": reviewed.subject if reviewed else "",
+        "verdict": content.get("verdict", ""),
+        "note": content.get("note", ""),
+        "at": row.issued_at,
+    }
+
+
+def _count(session: Session, table: Any, where: Any) -> int:
+    statement = select(func.count()).select_from(table)
+    if where is not True:
+        statement = statement.where(where)
+    return int(session.exec(statement).one())

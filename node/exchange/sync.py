@@ -1,0 +1,266 @@
+"""One round of synchronisation: every peer for itself, in its own thread and under its own lease.
+
+    ping    both keys, both clocks and the way are well; the back-off is cleared
+    push    what waits in the outbox, at most 50 records and 1 MiB at a time; the signed receipts are kept
+    pull    what follows our cursor, page by page: records and cursor in one transaction
+    missing what a gap says we lack
+
+A dead or slow peer costs the others nothing; a crash anywhere is mended by running again, because every step is told
+apart by ids and sequences, never by having been sent. No transaction is open while the network is waited for.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+from sqlmodel import Session
+
+from federation.acceptance import Verdict
+from federation.client import Link
+from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
+from node.access.permissions import Actor, check_permission
+from node.context import Node
+from node.exchange.delivery import push_outbox
+from node.exchange.inbox import PULL, Handlers, find_gaps, receive
+from node.exchange.links import Connect, link_to, open_client
+from node.exchange.membership import publish_members_if_hub
+from node.stream.leases import HeldLease, take_lease
+from node.stream.models import Peer
+from node.stream.peers import get_peer, is_due, list_reachable, member_of, note_contact, note_failure
+from node.stream.service import find_federation, get_federation
+
+OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
+MAX_THREADS = 32
+MAX_PAGES = 10_000  # of one visit; a peer that always has more is visited again next round
+MAX_GAP_REQUESTS = 200
+_GAP_RECORDS = 50
+
+OnResult = Callable[["PeerResult"], None]
+
+
+@dataclass(frozen=True)
+class PeerResult:
+    """What came of visiting one peer. `state`: ok, failed, waiting (back-off), busy (another process is at it)."""
+
+    peer_id: str
+    name: str
+    state: str
+    code: str = ""
+    text: Text | None = None
+    exit_code: int = 0
+    delivered: int = 0  # records of ours that it has receipted
+    refused: int = 0  # records of ours that it refused
+    received: dict[str, int] = field(default_factory=dict)  # records of others, by verdict
+    skew_seconds: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Visit:
+    """One peer being visited."""
+
+    node: Node
+    handlers: Handlers
+    peer: Peer
+    lease: HeldLease
+    received: Counter[str] = field(default_factory=Counter)
+    delivered: int = 0
+    refused: int = 0
+    skew_seconds: int = 0
+
+
+def run_now(
+    node: Node,
+    actor: Actor,
+    handlers: Handlers,
+    *,
+    only: str = "",
+    on_result: OnResult | None = None,
+    connect: Connect = open_client,
+) -> list[PeerResult]:
+    """Run a round by hand: back-off does not hold it up, and it waits its turn. Raise NotPermitted, InputRefused."""
+    check_permission(actor, "sync.run")
+    with node.database.read() as session:
+        federation = get_federation(session)
+        if only:
+            peer = get_peer(session, federation.id, only)
+            if peer.id not in {item.id for item in list_reachable(session, federation, node.node_id)}:
+                raise InputRefused(
+                    "peer-not-called",
+                    "本节点不主动联系该对端（无地址、已停用，或由汇总节点转交）。",
+                    "This node does not call that peer (no address, suspended, or served through the hub).",
+                )
+    return run_round(node, handlers, only=only, by_hand=True, on_result=on_result, connect=connect)
+
+
+def run_round(
+    node: Node,
+    handlers: Handlers,
+    *,
+    only: str = "",
+    by_hand: bool = False,
+    on_result: OnResult | None = None,
+    connect: Connect = open_client,
+) -> list[PeerResult]:
+    """Visit every peer that this node calls, all at once; return one result each, in the order they ended.
+
+    What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
+    """
+    publish_members_if_hub(node)
+    with node.database.read() as session:
+        federation = find_federation(session)
+        peers = list_reachable(session, federation, node.node_id) if federation else []
+    peers = [peer for peer in peers if only in {"", peer.id}]
+    results: list[PeerResult] = []
+    with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="sync") as threads:
+        visits = [threads.submit(_visit, node, handlers, peer, connect, by_hand=by_hand) for peer in peers]
+        for visit in as_completed(visits):
+            results.append(visit.result())
+            if on_result:
+                on_result(results[-1])
+    return results
+
+
+def exit_code_of(results: list[PeerResult]) -> int:
+    """Return 5 where trust failed with a peer, 8 where our storage did, 6 where no peer could be reached, else 0."""
+    codes = [result.exit_code for result in results]
+    for code in (TrustError.exit_code, StorageError.exit_code):
+        if code in codes:
+            return code
+    return max(codes) if codes and all(codes) else 0
+
+
+def lease_name(peer: Peer) -> str:
+    """Return the name of the lease under which a peer is visited."""
+    return f"peer:{peer.federation}:{peer.id}"
+
+
+def _visit(node: Node, handlers: Handlers, peer: Peer, connect: Connect, *, by_hand: bool) -> PeerResult:
+    if not by_hand:
+        with node.database.read() as session:
+            if not is_due(session, peer, node.clock()):
+                return PeerResult(peer.id, peer.name, WAITING, peer.last_error)
+    lease = _take_turn(node, peer, patient=by_hand)
+    if lease is None:
+        return PeerResult(peer.id, peer.name, BUSY)
+    start = time.monotonic()
+    visit = _Visit(node, handlers, peer, lease)
+    error: GonghuiError | None = None
+    try:
+        with connect(node, peer.url) as client:
+            _converse(visit, link_to(node, client, member_of(peer)))
+    except GonghuiError as caught:
+        error = caught
+        _note_failure(visit, caught)
+    finally:
+        lease.release(error=error.code if error else "")
+    return PeerResult(
+        peer.id,
+        peer.name,
+        FAILED if error else OK,
+        error.code if error else "",
+        error.text if error else None,
+        error.exit_code if error else 0,
+        visit.delivered,
+        visit.refused,
+        dict(visit.received),
+        visit.skew_seconds,
+        round(time.monotonic() - start, 3),
+    )
+
+
+def _take_turn(node: Node, peer: Peer, *, patient: bool) -> HeldLease | None:
+    """Take the peer's lease; by hand, wait for whoever is at it to end."""
+    exchange = node.settings.exchange
+    request_seconds = exchange.connect_timeout_seconds + exchange.read_timeout_seconds
+    seconds = max(node.settings.sync.lease_seconds, 2 * request_seconds)
+    deadline = time.monotonic() + (seconds if patient else 0)
+    while True:
+        lease = take_lease(node.database, node.clock, lease_name(peer), seconds=seconds)
+        if lease is not None or time.monotonic() >= deadline:
+            return lease
+        time.sleep(0.1)
+
+
+def _converse(visit: _Visit, link: Link) -> None:
+    node = visit.node
+    asked_at = node.clock()
+    answer = link.ask("ping", {}, at=asked_at)
+    visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
+    with node.database.write() as session:
+        note_contact(_row(session, visit), visit.skew_seconds)
+    tally = push_outbox(node, link, go_on=lambda: _renew(visit))
+    visit.delivered, visit.refused = tally.delivered, tally.refused
+    _pull(visit, link)
+    _ask_missing(visit, link)
+    with node.database.write() as session:
+        _row(session, visit).last_success_at = node.clock()
+
+
+def _row(session: Session, visit: _Visit) -> Peer:
+    row = session.get_one(Peer, (visit.peer.federation, visit.peer.id))
+    session.add(row)
+    return row
+
+
+def _renew(visit: _Visit) -> None:
+    if not visit.lease.renew():
+        raise Conflict("lease-lost", "另一进程已接手此对端。", "Another process has taken over this peer.")
+
+
+def _note_failure(visit: _Visit, error: GonghuiError) -> None:
+    """Let the peer wait where the fault may be its own; our full disk or a lost lease is none of its doing."""
+    if not isinstance(error, NetworkError | TrustError):
+        return
+    with visit.node.database.write() as session:
+        note_failure(_row(session, visit), error.code, visit.node.clock(), visit.node.settings.sync)
+
+
+def _pull(visit: _Visit, link: Link) -> None:
+    """Pull page by page; the records of a page and the cursor behind it are kept together or not at all."""
+    node = visit.node
+    with node.database.read() as session:
+        cursor = _row_cursor(session, visit)
+    for _ in range(MAX_PAGES):
+        _renew(visit)
+        answer = link.ask("pull", {"cursor": cursor, "limit": node.settings.exchange.page_records}, at=node.clock())
+        if answer.cursor < cursor or ((answer.enclosed or answer.more) and answer.cursor == cursor):
+            raise TrustError("cursor-stuck", "对端的页码不前进。", "The peer's cursor does not move on.")
+        with node.database.write() as session:
+            for envelope in answer.enclosed:
+                _receive(session, visit, envelope.raw)
+            _row(session, visit).cursor = answer.cursor
+        cursor = answer.cursor
+        if not answer.more:
+            return
+
+
+def _row_cursor(session: Session, visit: _Visit) -> int:
+    return session.get_one(Peer, (visit.peer.federation, visit.peer.id)).cursor
+
+
+def _receive(session: Session, visit: _Visit, envelope: bytes) -> Verdict:
+    verdict = receive(session, visit.node, envelope, visit.handlers, via=PULL).verdict
+    visit.received[str(verdict)] += 1
+    return verdict
+
+
+def _ask_missing(visit: _Visit, link: Link) -> None:
+    """Ask for what a gap says we lack: the hub for anything, a college for its own. Each gap once a visit."""
+    node, asked = visit.node, set()
+    for _ in range(MAX_GAP_REQUESTS):
+        with node.database.read() as session:
+            gaps = [gap for gap in find_gaps(session) if visit.peer.is_hub or gap.origin == visit.peer.id]
+        gap = next((gap for gap in gaps if gap not in asked), None)
+        if gap is None:
+            return
+        asked.add(gap)
+        _renew(visit)
+        last = min(gap.last, gap.first + _GAP_RECORDS - 1)
+        wanted = {"origin": gap.origin, "stream": gap.stream, "first": gap.first, "last": last}
+        answer = link.ask("missing", wanted, at=node.clock())
+        with node.database.write() as session:
+            for envelope in answer.enclosed:
+                _receive(session, visit, envelope.raw)
