@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from node.activities.api import router as calendar
 from node.context import Node
 from node.exchange.api import router as exchange
 from node.handlers import HANDLERS
@@ -13,4 +14,5 @@ def create_app(node: Node) -> FastAPI:
     app.state.node = node
     app.state.handlers = HANDLERS
     app.include_router(exchange)
+    app.include_router(calendar)
     return app

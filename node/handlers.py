@@ -8,9 +8,14 @@ from typing import Any
 
 from sqlmodel import Session
 
+from node.activities.service import take_notice, withdraw_notice
 from node.stream.models import StoredRecord
 from node.stream.peers import MEMBER_LIST, take_member_list
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
 
-HANDLERS: Mapping[str, Handler] = {MEMBER_LIST: take_member_list}
+HANDLERS: Mapping[str, Handler] = {
+    MEMBER_LIST: take_member_list,
+    "notice": take_notice,
+    "notice:withdraw": withdraw_notice,
+}
