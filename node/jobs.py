@@ -1,1 +1,126 @@
-"""The scheduler: what runs by itself, under a lease."""
+"""The scheduler: what runs by itself, under a lease, when the database says it is due.
+
+Every process ticks often and asks the database; whoever gets the lease of a due job runs it and writes when it is due
+again, a little later by chance so that nodes do not all call at once. So two processes on one database never do one
+job twice, and a restart keeps the rhythm. A job that fails is logged by the kind of its error and its place in our
+code, never by the error's words: they may hold a person's data.
+"""
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from functools import partial
+from pathlib import Path
+from secrets import SystemRandom
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from federation.errors import GonghuiError
+from node.context import Node
+from node.exchange.inbox import Handlers
+from node.exchange.status import SYNC_JOB
+from node.exchange.sync import exit_code_of, run_round
+from node.stream.leases import HeldLease, take_lease
+
+TICK_SECONDS = 5.0
+_LOG = logging.getLogger(__name__)
+_RANDOM = SystemRandom()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something that runs by itself. `run` returns "" or the stable code of what went wrong; it may also raise."""
+
+    name: str
+    run: Callable[[Node], str]
+    interval_seconds: float
+    jitter_seconds: float = 0.0
+
+
+def start_jobs(node: Node, handlers: Handlers, extra: Iterable[Job] = ()) -> BackgroundScheduler:
+    """Start the scheduler of this process; end it with `.shutdown()`. `extra` are jobs of other parts."""
+    scheduler = BackgroundScheduler(timezone=UTC)
+    for job in (*default_jobs(node, handlers), *extra):
+        scheduler.add_job(
+            partial(run_if_due, node, job),
+            "interval",
+            id=job.name,
+            name=job.name,
+            seconds=min(TICK_SECONDS, job.interval_seconds),
+            next_run_time=node.clock(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    return scheduler
+
+
+def default_jobs(node: Node, handlers: Handlers) -> list[Job]:
+    """Return what every node does by itself."""
+    settings = node.settings.sync
+    return [Job(SYNC_JOB, partial(_synchronise, handlers), settings.interval_seconds, settings.jitter_seconds)]
+
+
+def run_if_due(node: Node, job: Job) -> bool:
+    """Run the job where it is due and nobody else is at it; tell whether it was run. Raises nothing of the job's."""
+    lease = take_lease(
+        node.database, node.clock, job.name, seconds=node.settings.sync.lease_seconds, only_when_due=True
+    )
+    if lease is None:
+        return False
+    error = "internal"
+    started_at = node.clock()
+    try:
+        with _kept(lease):
+            error = job.run(node)
+    except GonghuiError as failure:
+        error = failure.code
+        _LOG.warning("job %s failed: %s", job.name, failure.code)
+    except Exception as failure:  # noqa: BLE001  the job loop: the next tick must come
+        _LOG.error("job %s failed: %s at %s", job.name, type(failure).__name__, _place(failure))
+    finally:
+        wait = job.interval_seconds + _RANDOM.uniform(0, job.jitter_seconds)
+        lease.release(due_at=started_at + timedelta(seconds=wait), error=error)
+    return True
+
+
+def _synchronise(handlers: Handlers, node: Node) -> str:
+    results = run_round(node, handlers)
+    for result in results:
+        if result.code:
+            _LOG.info("sync with %s: %s %s", result.peer_id, result.state, result.code)
+    failed = [result.code for result in results if result.exit_code]
+    return failed[0] if exit_code_of(results) else ""
+
+
+@contextmanager
+def _kept(lease: HeldLease) -> Iterator[None]:
+    """Renew the lease while the block runs, however long it takes."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(lease.seconds / 3):
+            try:
+                if not lease.renew():
+                    return
+            except GonghuiError as error:  # the database is busy: the next turn is in time
+                _LOG.warning("lease %s not renewed: %s", lease.name, error.code)
+
+    thread = threading.Thread(target=renew, name=f"lease {lease.name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line where an error was raised, without its words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
