@@ -9,7 +9,7 @@ import click
 import typer
 
 from federation.errors import GonghuiError
-from node.cli import data, indicators, init, notice, peer, record, release, serve, sync, user, verify
+from node.cli import data, doctor, indicators, init, notice, peer, record, release, serve, sync, user, verify
 from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(user.app, name="user", help="账号 / accounts")
 app.add_typer(data.app, name="data", help="数据导入与撤销 / import and undo")
 app.add_typer(indicators.app, name="indicators", help="指标 / indicators")

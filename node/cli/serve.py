@@ -77,11 +77,10 @@ class _Server(uvicorn.Server):
 
 def _start_jobs(node: Node) -> Any:
     """Start the scheduler unless the configuration says no."""
-    from node import jobs
     from node.handlers import HANDLERS
+    from node.jobs import start_jobs
 
-    start = getattr(jobs, "start_jobs", None)
-    return start(node, HANDLERS) if start is not None and node.settings.sync.enabled else None
+    return start_jobs(node, HANDLERS) if node.settings.sync.enabled else None
 
 
 def _listen(host: str, port: int) -> socket.socket:
