@@ -17,6 +17,7 @@ from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue,
 from federation.errors import InputRefused, Text
 from federation.periods import read_period
 from federation.rollup import (
+    COUNT_YES,
     DOES_NOT_APPLY,
     LOWER_BOUND,
     MISSING,
@@ -164,9 +165,11 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
     chosen = defined.released if tables is None else tuple(_check_table(defined, table) for table in tables)
     with node.database.read() as session:
         federation = find_federation(session)
-        figures = load_shared(session, federation.id, label, [defined.code, STAFF_TOTAL]) if federation else []
-        members = _members(session, node, federation, figures)
-    mine = [figure for figure in figures if figure.indicator == defined.code and figure.origin in members.names]
+        names = _expected(session, node, federation)
+        wanted = (defined.code, STAFF_TOTAL)
+        figures = load_shared(session, federation.id, names, label, wanted) if federation else []
+    members = _Members(names, node.node_id, _persons(figures))
+    mine = [figure for figure in figures if figure.indicator == defined.code]
     cells = [cell for table in chosen for cell in _cells(catalogue, defined, table)]
     told = {figure.origin for figure in mine if figure.status != "O"}
     missing = tuple(name for origin, name in members.names.items() if origin not in told)
@@ -180,12 +183,12 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
     label = read_period(period).label
     with node.database.read() as session:
         federation = find_federation(session)
-        figures = load_shared(session, federation.id, label) if federation else []
-        members = _members(session, node, federation, figures)
+        names = _expected(session, node, federation)
+        figures = load_shared(session, federation.id, names, label) if federation else []
+    members = _Members(names, node.node_id, _persons(figures))
     by_indicator: dict[str, list[SharedFigure]] = {}
     for figure in figures:
-        if figure.origin in members.names:
-            by_indicator.setdefault(figure.indicator, []).append(figure)
+        by_indicator.setdefault(figure.indicator, []).append(figure)
     rows: list[ViewRow] = []
     for code, defined in catalogue.indicators.items():
         mine = by_indicator.get(code, [])
@@ -200,7 +203,8 @@ def read_periods(node: Node, actor: Actor, indicator: str = "") -> list[str]:
     check_permission(actor, "indicator.read")
     with node.database.read() as session:
         federation = find_federation(session)
-        labels = list_periods(session, federation.id, indicator) if federation else []
+        names = _expected(session, node, federation)
+        labels = list_periods(session, federation.id, names, indicator) if federation else []
     return sorted(labels, key=lambda label: (read_period(label).end, label), reverse=True)
 
 
@@ -231,22 +235,22 @@ def _check_table(indicator: Indicator, table: Table) -> Table:
     )
 
 
-def _members(session: Session, node: Node, federation: Federation | None, figures: list[SharedFigure]) -> _Members:
+def _expected(session: Session, node: Node, federation: Federation | None) -> dict[str, str]:
+    """Return who should report: the active members that are not the hub, id to name."""
     if federation is None:
-        return _Members({}, node.node_id, {})
+        return {}
     names = {
         peer.id: peer.name
         for peer in list_peers(session, federation.id)
         if peer.status == ACTIVE and peer.id not in {federation.hub_id, node.node_id}
     }
-    if federation.hub_id != node.node_id:
-        names[node.node_id] = node.settings.node.name
-    persons = {
-        figure.origin: int(figure.value)
-        for figure in figures
-        if (figure.indicator, figure.dims, figure.status) == (STAFF_TOTAL, "", "A")
-    }
-    return _Members(names, node.node_id, persons)
+    own = {} if federation.hub_id == node.node_id else {node.node_id: node.settings.node.name}
+    return own | names
+
+
+def _persons(figures: list[SharedFigure]) -> dict[str, int]:
+    totals = [figure for figure in figures if (figure.indicator, figure.dims) == (STAFF_TOTAL, "")]
+    return {figure.origin: int(figure.value) for figure in totals if figure.status == "A"}
 
 
 def _cells(catalogue: Catalogue, indicator: Indicator, table: Table) -> list[str]:
@@ -310,11 +314,12 @@ def _part(figure: SharedFigure) -> Part:
 
 
 def _node_figure(indicator: Indicator, figure: SharedFigure, members: _Members) -> NodeFigure:
+    nobody = indicator.rollup == RATIO and figure.denominator == 0
     return NodeFigure(
         figure.origin,
         members.names[figure.origin],
         figure.origin == members.own,
-        WORDS[figure.status],
+        DOES_NOT_APPLY if nobody else WORDS[figure.status],
         _shown(indicator, _part(figure)),
         figure.numerator,
         figure.denominator,
@@ -341,6 +346,8 @@ def _written(indicator: Indicator, number: Fraction) -> str:
 
 
 def _band(indicator: Indicator, parts: list[Part], own: str) -> ShownBand | None:
+    if indicator.rollup == COUNT_YES:  # quartiles of yes and no say nothing
+        return None
     numbers = {part.origin: number for part in parts if (number := number_of(part)) is not None}
     mine = numbers.pop(own, None)
     band = quartiles(list(numbers.values()))
