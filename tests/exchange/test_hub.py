@@ -9,6 +9,7 @@ from federation.acceptance import Verdict
 from federation.errors import Conflict, InputRefused, NotPermitted
 from node.access.permissions import ADMIN, ANALYST, OFFICER, Actor
 from node.audit.models import AuditEntry
+from node.exchange import inbox
 from node.exchange.hub import Cell, Column, report_matrix, review_release, take_review
 from node.exchange.records import read_content
 from node.stream.models import StoredRecord
@@ -96,8 +97,6 @@ def test_a_college_takes_no_review_of_what_is_not_its_release(world: World) -> N
     )
     for envelope in (wrong_subject, wrong_record):
         with college.database.write() as session:
-            from node.exchange import inbox
-
             outcome = inbox.receive(session, college, envelope, world.handlers, via=inbox.PULL)
             session.rollback()
         assert (outcome.verdict, outcome.code) == (Verdict.QUARANTINED, "review-mismatch")
@@ -158,8 +157,9 @@ def test_a_period_that_is_named_stands_there_though_nobody_has_reported(world: W
     college = world.add_college()
     deliver(world, publish(world, college, [count("MEM_CNT", 40)]))
     matrix = report_matrix(world.hub, ANNA, ["2026-09"])
-    assert [(column.period, column.dataflow) for column in matrix.columns] == [("2026-09", "MEM.all")]
-    assert [line.cells for line in matrix.lines] == [(Cell(),)]
+    assert {*matrix.columns} >= {Column("2026-09", "MEM.all")}
+    assert {column.period for column in matrix.columns} == {"2026-09"}
+    assert [set(line.cells) for line in matrix.lines] == [{Cell()}]
     assert {column.dataflow for column in report_matrix(world.hub, ANNA, ["2025U"]).columns} >= {"MEM.all", "CON.all"}
     with pytest.raises(InputRefused, match="period-unknown"):
         report_matrix(world.hub, ANNA, ["2026-13"])
