@@ -39,7 +39,7 @@ def test_a_release_is_shown_at_home_and_at_the_hub(world: World) -> None:
         assert shown(node, "MEM_DENSITY") == {(own, ""): "38/45"}
         assert shown(node, "MEM_JOIN_CNT") == {(own, ""): "O"}
     with world.hub.database.read() as session:
-        row = session.get_one(SharedFigure, (world.federation, college.node_id, "MEM_CNT", "2026U", "G=1"))
+        row = session.get_one(SharedFigure, (world.federation, college.node_id, "2026U", "MEM_CNT", "G=1"))
         assert (row.record_id, row.revision, row.dataflow) == (record.id, 1, "MEM.all")
         assert list_periods(session, world.federation, [college.node_id]) == ["2026U"]
 
