@@ -5,7 +5,8 @@ gender), the page asks it. Nothing is written before the confirmation, and that 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from federation.catalogue import load_catalogue
 from federation.errors import GonghuiError, InputRefused, Text
 from node.access.permissions import check_permission
 from node.http.problems import status_of
+from node.intake.errors import RowError
 from node.intake.headers import field_names, header_key, label_of
 from node.intake.models import ImportFile
 from node.intake.reading import check_size
@@ -25,7 +27,8 @@ from node.web.pages import Form, FormOf, PageRoute, page, see_other
 from node.web.visitors import Visitor, VisitorOf
 
 router = APIRouter(prefix="/imports", route_class=PageRoute)
-SHOWN_ERRORS = 500
+SHOWN_PROBLEMS = 500
+SHOWN_ROWS = 12
 SHOWN_LEAVERS = 2000
 STATES: Mapping[str, tuple[str, Text]] = {
     roster.STAGED: ("warn", Text("待确认", "to confirm")),
@@ -160,11 +163,32 @@ def _preview(request: Request, visitor: Visitor, item: ImportFile, shown: roster
         fields=_fields(language),
         label=lambda name: label_of(name, language),
         codes=asked,
-        errors=shown.errors[:SHOWN_ERRORS],
+        problems=_group(shown.errors),
         leavers=shown.leavers[:SHOWN_LEAVERS],
         reasons=_reasons(),
+        most=SHOWN_ROWS,
         given=roster.answers_of(item),
     )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in the same way at one or more rows."""
+
+    first: RowError
+    rows: tuple[int, ...]
+
+
+def _group(errors: Sequence[RowError]) -> list[Problem]:
+    """Return the problems, refused rows first; the same remark on a value is told once, with all its rows."""
+    rows: dict[tuple[object, ...], list[int]] = {}
+    firsts: dict[tuple[object, ...], RowError] = {}
+    for error in errors:
+        key = (error.sheet, error.column, error.code, error.value, error.zh, error.warning)
+        firsts.setdefault(key, error)
+        rows.setdefault(key, []).append(error.row)
+    found = [Problem(first, tuple(rows[key])) for key, first in firsts.items()]
+    return sorted(found, key=lambda problem: problem.first.warning)[:SHOWN_PROBLEMS]
 
 
 def _counts(counts: Mapping[str, int]) -> list[tuple[str, Text, int]]:

@@ -54,6 +54,7 @@ def _peers(request: Request, visitor: Visitor, error: GonghuiError | None = None
         "hub": federation is not None and federation.hub_id == visitor.node.node_id,
         "fingerprint": fingerprint(visitor.node.signer.public_key),
         "grouped": lambda keyid: " ".join(keyid[i : i + 4] for i in range(0, 64, 4)),
+        "explain": explain,
         "error": error,
         "typed": {"url": "", "fingerprint": "", **typed},
     }
@@ -95,6 +96,7 @@ def enrol(request: Request, visitor: VisitorOf, handlers: HandlersOf, form: Form
 @router.post("/peers/{peer_id}/status")
 def set_status(visitor: VisitorOf, peer_id: str, form: FormOf) -> Response:
     """At the hub: suspend a member or let it speak again."""
+    check_permission(visitor.account, "peer.write")
     to = form.text("status")
     if to not in {ACTIVE, SUSPENDED}:
         raise InputRefused("status-unknown", "状态只能是启用或停用。", "A member is active or suspended.")
