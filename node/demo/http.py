@@ -1,0 +1,77 @@
+"""A node as its API shows it to one account: bearer token, JSON, problems as errors."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from node.demo.words import DemoFailed
+
+_SECONDS = 120.0
+API = "/api/v1"
+
+
+class Api:
+    """The JSON API of one node. `token` is that of the account that acts; each call may name another."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self._token = token
+        self._client = httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def get(self, path: str, *, token: str = "", **query: str) -> Any:
+        """Return what stands at `/api/v1{path}`; raise DemoFailed where the node says no."""
+        return self._ask("GET", path, token, params=query)
+
+    def post(self, path: str, body: object = None, *, token: str = "") -> Any:
+        """Send a JSON body to `/api/v1{path}`; raise DemoFailed where the node says no."""
+        return self._ask("POST", path, token, json={} if body is None else body)
+
+    def send(self, path: str, file: Path, *, token: str = "", **values: str) -> Any:
+        """Send a file with form values to `/api/v1{path}`; raise DemoFailed where the node says no."""
+        return self._ask("POST", path, token, files={"file": (file.name, file.read_bytes())}, data=values)
+
+    def _ask(self, method: str, path: str, token: str, **sent: Any) -> Any:
+        try:
+            answer = self._client.request(
+                method, API + path, headers={"Authorization": f"Bearer {token or self._token}"}, **sent
+            )
+        except httpx.HTTPError as error:
+            raise DemoFailed(
+                "node-unreachable",
+                f"{self.url} 没有应答（{type(error).__name__}）。",
+                f"{self.url} did not answer ({type(error).__name__}).",
+                exit_code=6,
+            ) from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise _problem(f"{method} {path}", answer)
+
+
+def _problem(asked: str, answer: httpx.Response) -> DemoFailed:
+    """Return the node's own problem document as an error, with what was asked."""
+    try:
+        told = answer.json()
+    except ValueError:
+        told = {}
+    code = str(told.get("code", f"http-{answer.status_code}"))
+    english = str(told.get("title", answer.reason_phrase))
+    return DemoFailed(
+        code,
+        f"{asked}：{told.get('title_zh', english)}",
+        f"{asked}: {english}",
+        exit_code=3 if answer.status_code == 422 else 1,
+    )
