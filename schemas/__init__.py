@@ -27,6 +27,14 @@ def load_schema(name: str) -> dict[str, Any]:
 
 
 @cache
+def load_data(name: str) -> bytes:
+    """Return the bytes of `catalogue` or `codelists`; raise KeyError for any other name."""
+    if name not in {"catalogue", "codelists"}:
+        raise KeyError(name)
+    return (resources.files(__name__) / f"{name}.json").read_bytes()
+
+
+@cache
 def schema_digest(name: str) -> str:
     """Return the SHA-256 (hex) of the schema's bytes, by which records name it."""
     return hashlib.sha256(load_schema_bytes(name)).hexdigest()
