@@ -10,6 +10,7 @@ from node.demo.words import DemoFailed
 
 _SECONDS = 120.0
 API = "/api/v1"
+_EXIT_CODES = {400: 2, 401: 4, 403: 4, 409: 7, 413: 3, 422: 3, 502: 6, 503: 8}
 
 
 class Api:
@@ -36,6 +37,10 @@ class Api:
         """Return what stands at `/api/v1{path}`; raise DemoFailed where the node says no."""
         return self._ask("GET", path, token, params=query)
 
+    def fetch(self, path: str, *, token: str = "") -> bytes:
+        """Return the bytes that stand at `/api/v1{path}`; raise DemoFailed where the node says no."""
+        return self._answer("GET", path, token).content
+
     def post(self, path: str, body: object = None, *, token: str = "") -> Any:
         """Send a JSON body to `/api/v1{path}`; raise DemoFailed where the node says no."""
         return self._ask("POST", path, token, json={} if body is None else body)
@@ -45,6 +50,10 @@ class Api:
         return self._ask("POST", path, token, files={"file": (file.name, file.read_bytes())}, data=values)
 
     def _ask(self, method: str, path: str, token: str, **sent: Any) -> Any:
+        answer = self._answer(method, path, token, **sent)
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, token: str, **sent: Any) -> httpx.Response:
         try:
             answer = self._client.request(
                 method, API + path, headers={"Authorization": f"Bearer {token or self._token}"}, **sent
@@ -57,7 +66,7 @@ class Api:
                 exit_code=6,
             ) from error
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         raise _problem(f"{method} {path}", answer)
 
 
@@ -73,5 +82,5 @@ def _problem(asked: str, answer: httpx.Response) -> DemoFailed:
         code,
         f"{asked}：{told.get('title_zh', english)}",
         f"{asked}: {english}",
-        exit_code=3 if answer.status_code == 422 else 1,
+        exit_code=_EXIT_CODES.get(answer.status_code, 1),
     )

@@ -1,6 +1,6 @@
 """What a roster is to the demo: a file, the day that it describes, and the college that keeps it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +27,12 @@ class CollegePlan:
     rosters: tuple[Roster, ...]
     code: str = ""  # field 901
     quiet: bool = False  # it serves nothing: its people type commands
+    correction: Roster | None = None  # the last roster with mistakes mended, for somebody to release
+
+    def until(self, day: date) -> "CollegePlan":
+        """Return the plan with the rosters that are not later than `day`."""
+        kept = tuple(roster for roster in self.rosters if roster.as_of <= day)
+        return replace(self, rosters=kept, correction=self.correction if kept == self.rosters else None)
 
 
 @dataclass
@@ -42,6 +48,11 @@ class Table:
 def union_year(day: date) -> str:
     """Return the union year that contains `day`: 2026U is 1 October 2025 to 30 September 2026."""
     return f"{day.year + (day.month >= 10)}U"
+
+
+def is_open(period: str, today: date) -> bool:
+    """Tell whether a union year has not ended yet."""
+    return date(int(period[:4]), 9, 30) >= today
 
 
 def last_union_year_end(today: date) -> date:

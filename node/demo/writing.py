@@ -21,6 +21,8 @@ This folder was made by `gonghui demo` and goes with it. No real person stands i
 - Of the three colleges whose name says （全部生成）, everything is generated.
 """
 
+_QUIET = next(iter(real.UNIVERSITIES))  # the college without a listener; the first, because commands take longest
+
 
 def write_table(table: Table, file: Path) -> None:
     """Write a roster in the format that the file's name ends in; a csv whose header is Chinese is GB18030."""
@@ -61,8 +63,13 @@ def write_rosters(folder: Path) -> list[CollegePlan]:
             file = f"{college.key}_{day.year}_全部生成{college.suffix}"
             rosters.setdefault(college.key, []).append(_write(folder, file, day, table))
     names = real.college_names() | {college.key: college.title for college in made.COLLEGES}
-    quiet = list(real.UNIVERSITIES)[-1]
-    return [CollegePlan(names[key], tuple(found), quiet=key == quiet) for key, found in rosters.items()]
+    last = made.COLLEGES[-1]
+    day, table = made.make_tables(last)[-1]
+    mended = _write(folder, f"{last.key}_{day.year}_更正_全部生成{last.suffix}", day, made.correct_titles(table))
+    return [
+        CollegePlan(names[key], tuple(found), quiet=key == _QUIET, correction=mended if key == last.key else None)
+        for key, found in rosters.items()
+    ]
 
 
 def _write(folder: Path, name: str, day: date, table: Table) -> Roster:
