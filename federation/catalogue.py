@@ -318,9 +318,9 @@ def _kind_rules(catalogue: Catalogue, indicator: Indicator) -> Rules:
     )
     yield (
         (kind == "formula") != bool(indicator.formula)
-        or any(known[part].kind == "formula" for part, _ in indicator.formula),
-        "公式由非公式的指标组成",
-        "a formula has terms that are no formulas",
+        or any(known[part].kind in {"formula", "ratio"} for part, _ in indicator.formula),
+        "公式的各项须为数值，不能是公式或比率",
+        "a formula has terms, and they are neither formulas nor ratios",
     )
     yield (
         (kind == "unavailable") != bool(indicator.lacks),

@@ -104,15 +104,23 @@ def make_plan(roster: Roster, known: Known, *, as_of: date, complete: bool, link
 
 
 def _supplied(roster: Roster) -> tuple[str, ...]:
-    """Return the canonical fields the source tells, as `DataChange.fields` keeps them."""
-    fields = set(roster.fields)
-    if fields.intersection(MEMBERSHIP):
+    """Return the canonical fields the source tells, as `DataChange.fields` keeps them.
+
+    `member_since` is among them only where every member of the file has a date: otherwise somebody's membership seems
+    to begin on the roster's date, and joiners cannot be told from those who were members already.
+    """
+    fields = set(roster.fields) - set(MEMBERSHIP)
+    if (member := _membership(roster)) is not None:
         fields.add("membership")
+        since = roster.data.get("member_since", [None] * len(roster))
+        rows = zip(range(len(roster)), member, since, strict=True)
+        if all(day is not None for index, told, day in rows if told and index not in roster.refused):
+            fields.add("member_since")
     if "title" in fields:
         fields.add("title_level")
     if roster.kind == "staff":
         fields.add("staff")
-    return tuple(sorted(fields - set(MEMBERSHIP)))
+    return tuple(sorted(fields))
 
 
 def _new_ids(count: int) -> list[str]:

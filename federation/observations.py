@@ -1,0 +1,174 @@
+"""What a release may say: its observations held against the catalogue, by its receiver and by its own node alike.
+
+The schema has settled the shape. Here: each observation is a cell that the catalogue releases in this dataflow and
+period, stands there once, carries the kind of value its indicator has, and counts nobody who may not be counted: a
+published cell of 1 to minimum-1 persons is refused, so that a node whose gate is broken (or was taken out) is told
+before others show what it let out. The minimum is the release's own word, never below the schema's 5 and 10.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NoReturn
+
+from federation.catalogue import Catalogue, Indicator, dims_key
+from federation.errors import InputRefused
+from federation.periods import read_period
+
+COUNT, AMOUNT, YES_NO, RATE = "count", "amount", "yes-no", "rate"
+RATIO = "ratio"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One cell of a release. With status A: `value` as a decimal text, or of a rate numerator and denominator."""
+
+    indicator: str
+    dims: str  # `G=2;T=NONE`, "" for the total
+    status: str
+    value: str = ""
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell that may be released. `sensitivity`: whose minimum holds for it, "" where none does."""
+
+    dims: str
+    kind: str
+    sensitivity: str
+    bounded: bool  # a rate whose numerator is a part of its denominator
+
+
+_Cells = dict[tuple[str, frozenset[tuple[str, str]]], _Cell]
+
+
+def kind_of_value(indicator: Indicator) -> str:
+    """Return what an observation of this indicator carries: a count, an amount, yes or no, or a rate."""
+    if indicator.rollup == RATIO:
+        return RATE
+    if indicator.rollup == "count_yes":
+        return YES_NO
+    return AMOUNT if indicator.decimals else COUNT
+
+
+def has_minimum(catalogue: Catalogue, indicator: Indicator, table: tuple[str, ...]) -> bool:
+    """Tell whether a cell of this table must count nobody or at least the minimum of persons.
+
+    Not of class S0, not where no persons are counted, and not the totals that are public by decision. A rate's total is
+    exempt where its numerator is what two public totals have in common (density: the members among the staff).
+    """
+    if indicator.sensitivity == "S0" or not indicator.subject or kind_of_value(indicator) in {AMOUNT, YES_NO}:
+        return False
+    if table:
+        return True
+    if indicator.kind != RATIO:
+        return not indicator.total_public
+    known = catalogue.indicators
+    wholes = known[indicator.numerator].part_of
+    return not (len(wholes) > 1 and all(known[code].total_public for code in {*wholes, indicator.denominator}))
+
+
+class ReleaseReader:
+    """Reads releases by one catalogue; what may be released is worked out once a dataflow."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._cells: dict[str, _Cells] = {}
+
+    def read(self, content: Mapping[str, Any], *, subject: str, audience: str) -> list[Observation]:
+        """Return the observations of a release that conforms to its schema; raise InputRefused with a stable code.
+
+        `subject` and `audience` are those of the record that carries it.
+        """
+        self._check_head(content, subject, audience)
+        cells = self._cells_of(content["dataflow"])
+        frequency = read_period(content["period"]).frequency
+        minimum: dict[str, int] = {"": 0, **content["minimum_cell"]}
+        found: dict[tuple[str, str], Observation] = {}
+        for item in content["observations"]:
+            code = item["indicator"]
+            cell = cells.get((code, frozenset(item["dims"].items())))
+            if cell is None:
+                self._explain(item, content["dataflow"])
+            if frequency not in self.catalogue.indicators[code].frequencies:
+                _refuse("period-not-released", "该指标不按此频度发布。", "Not released at this frequency.", item)
+            if item["status"] == "A":
+                observation = _read_value(item, cell, minimum[cell.sensitivity])
+            else:
+                observation = Observation(code, cell.dims, item["status"])
+            found[code, cell.dims] = observation
+        if len(found) != len(content["observations"]):
+            _refuse("observation-duplicate", "同一观测值出现两次。", "An observation stands there twice.", {})
+        return list(found.values())
+
+    def _check_head(self, content: Mapping[str, Any], subject: str, audience: str) -> None:
+        named, own = content["catalogue"], self.catalogue
+        if named["id"] != own.id or named["version"].partition(".")[0] != own.version.partition(".")[0]:
+            _refuse("catalogue-unknown", "指标目录不同，请升级。", "It is of another catalogue; update this node.", {})
+        if subject != f"{content['dataflow']}/{content['period']}":
+            _refuse("release-subject", "条目主题与内容不符。", "The record's subject is not what it holds.", {})
+        if content["dataflow"].partition(".")[2] != audience:
+            _refuse("release-audience", "数据流与交换流不符。", "The dataflow is not for this stream's readers.", {})
+
+    def _cells_of(self, dataflow: str) -> _Cells:
+        if dataflow not in self._cells:
+            self._cells[dataflow] = {
+                (indicator.code, frozenset(dims.items())): cell
+                for indicator in self.catalogue.indicators.values()
+                if indicator.dataflow == dataflow
+                for table in indicator.released
+                for dims, cell in _table_cells(self.catalogue, indicator, table)
+            }
+        return self._cells[dataflow]
+
+    def _explain(self, item: Mapping[str, Any], dataflow: str) -> NoReturn:
+        """Say why the catalogue releases no such cell in this dataflow."""
+        indicator = self.catalogue.indicators.get(item["indicator"])
+        if indicator is None:
+            _refuse("indicator-unknown", "没有这个指标。", "There is no such indicator.", item)
+        if indicator.dataflow != dataflow:
+            _refuse("dataflow-mismatch", "该指标不属此数据流。", "The indicator is not of this dataflow.", item)
+        if {*item["dims"]} not in [set(table) for table in indicator.released]:
+            _refuse("table-not-released", "该指标不按这些维度发布。", "Not released by these dimensions.", item)
+        _refuse("code-unknown", "维度代码不在代码表中。", "A code is not in the dimension's code list.", item)
+
+
+def _table_cells(
+    catalogue: Catalogue, indicator: Indicator, table: tuple[str, ...]
+) -> list[tuple[dict[str, str], _Cell]]:
+    codes = [[code.code for code in catalogue.dimension(indicator, letter).codes] for letter in table]
+    kind = kind_of_value(indicator)
+    sensitivity = indicator.sensitivity if has_minimum(catalogue, indicator, table) else ""
+    found = [dict(zip(table, combination, strict=True)) for combination in product(*codes)]
+    return [(dims, _Cell(dims_key(dims), kind, sensitivity, indicator.kind == RATIO)) for dims in found]
+
+
+def _read_value(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observation:
+    """Check what stands in a published cell (steps: its kind, its range, the persons behind it)."""
+    if cell.kind == RATE:
+        numerator, denominator = item.get("numerator"), item.get("denominator")
+        if numerator is None or denominator is None:
+            _refuse("value-kind", "比率须写分子和分母。", "A rate is written as numerator and denominator.", item)
+        if cell.bounded and numerator > denominator:
+            _refuse("value-range", "分子大于分母。", "The numerator is larger than the denominator.", item)
+        if 0 < numerator < minimum or 0 < denominator - numerator < minimum:
+            _refuse_small(item)
+        return Observation(item["indicator"], cell.dims, "A", "", numerator, denominator)
+    value = item.get("value")
+    if value is None or (isinstance(value, str) and cell.kind != AMOUNT):
+        _refuse("value-kind", "该指标的值写法不对。", "The value is not of this indicator's kind.", item)
+    if (isinstance(value, str) and value.startswith("-")) or (cell.kind == YES_NO and value > 1):
+        _refuse("value-range", "该指标的值超出范围。", "The value is out of this indicator's range.", item)
+    if cell.kind == COUNT and 0 < value < minimum:
+        _refuse_small(item)
+    return Observation(item["indicator"], cell.dims, "A", str(value))
+
+
+def _refuse_small(item: Mapping[str, Any]) -> NoReturn:
+    _refuse("cell-too-small", "单元格人数少于下限，不得公布。", "A published cell counts too few persons.", item)
+
+
+def _refuse(code: str, zh: str, en: str, item: Mapping[str, Any]) -> NoReturn:
+    raise InputRefused(code, zh, en, indicator=str(item.get("indicator", ""))[:40])
