@@ -6,10 +6,9 @@ published cell of 1 to minimum-1 persons is refused, so that a node whose gate i
 before others show what it let out. The minimum is the release's own word, never below the schema's 5 and 10.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import product
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
+from itertools import permutations, product
+from typing import Any, NamedTuple, NoReturn
 
 from federation.catalogue import Catalogue, Indicator, dims_key
 from federation.errors import InputRefused
@@ -19,9 +18,11 @@ COUNT, AMOUNT, YES_NO, RATE = "count", "amount", "yes-no", "rate"
 RATIO = "ratio"
 
 
-@dataclass(frozen=True)
-class Observation:
-    """One cell of a release. With status A: `value` as a decimal text, or of a rate numerator and denominator."""
+class Observation(NamedTuple):
+    """One cell of a release. With status A: `value` as a decimal text, or of a rate numerator and denominator.
+
+    A tuple, as there are thousands in a release.
+    """
 
     indicator: str
     dims: str  # `G=2;T=NONE`, "" for the total
@@ -31,8 +32,7 @@ class Observation:
     denominator: int | None = None
 
 
-@dataclass(frozen=True)
-class _Cell:
+class _Cell(NamedTuple):
     """A cell that may be released. `sensitivity`: whose minimum holds for it, "" where none does."""
 
     dims: str
@@ -41,7 +41,8 @@ class _Cell:
     bounded: bool  # a rate whose numerator is a part of its denominator
 
 
-_Cells = dict[tuple[str, frozenset[tuple[str, str]]], _Cell]
+_Dims = tuple[tuple[str, str], ...]  # as a document has them, in whatever order
+_Cells = dict[str, dict[_Dims, _Cell]]
 
 
 def kind_of_value(indicator: Indicator) -> str:
@@ -71,11 +72,11 @@ def has_minimum(catalogue: Catalogue, indicator: Indicator, table: tuple[str, ..
 
 
 class ReleaseReader:
-    """Reads releases by one catalogue; what may be released is worked out once a dataflow."""
+    """Reads releases by one catalogue; what may be released is worked out once a dataflow and frequency."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self._cells: dict[str, _Cells] = {}
+        self._cells: dict[tuple[str, str], _Cells] = {}
 
     def read(self, content: Mapping[str, Any], *, subject: str, audience: str) -> list[Observation]:
         """Return the observations of a release that conforms to its schema; raise InputRefused with a stable code.
@@ -83,17 +84,14 @@ class ReleaseReader:
         `subject` and `audience` are those of the record that carries it.
         """
         self._check_head(content, subject, audience)
-        cells = self._cells_of(content["dataflow"])
-        frequency = read_period(content["period"]).frequency
+        cells = self._cells_of(content["dataflow"], read_period(content["period"]).frequency)
         minimum: dict[str, int] = {"": 0, **content["minimum_cell"]}
         found: dict[tuple[str, str], Observation] = {}
         for item in content["observations"]:
             code = item["indicator"]
-            cell = cells.get((code, frozenset(item["dims"].items())))
+            cell = cells.get(code, {}).get(tuple(item["dims"].items()))
             if cell is None:
                 self._explain(item, content["dataflow"])
-            if frequency not in self.catalogue.indicators[code].frequencies:
-                _refuse("period-not-released", "该指标不按此频度发布。", "Not released at this frequency.", item)
             if item["status"] == "A":
                 observation = _read_value(item, cell, minimum[cell.sensitivity])
             else:
@@ -112,16 +110,18 @@ class ReleaseReader:
         if content["dataflow"].partition(".")[2] != audience:
             _refuse("release-audience", "数据流与交换流不符。", "The dataflow is not for this stream's readers.", {})
 
-    def _cells_of(self, dataflow: str) -> _Cells:
-        if dataflow not in self._cells:
-            self._cells[dataflow] = {
-                (indicator.code, frozenset(dims.items())): cell
+    def _cells_of(self, dataflow: str, frequency: str) -> _Cells:
+        if (dataflow, frequency) not in self._cells:
+            self._cells[dataflow, frequency] = {
+                indicator.code: {
+                    dims: cell
+                    for table in indicator.released
+                    for dims, cell in _table_cells(self.catalogue, indicator, table)
+                }
                 for indicator in self.catalogue.indicators.values()
-                if indicator.dataflow == dataflow
-                for table in indicator.released
-                for dims, cell in _table_cells(self.catalogue, indicator, table)
+                if indicator.dataflow == dataflow and frequency in indicator.frequencies
             }
-        return self._cells[dataflow]
+        return self._cells[dataflow, frequency]
 
     def _explain(self, item: Mapping[str, Any], dataflow: str) -> NoReturn:
         """Say why the catalogue releases no such cell in this dataflow."""
@@ -132,30 +132,27 @@ class ReleaseReader:
             _refuse("dataflow-mismatch", "该指标不属此数据流。", "The indicator is not of this dataflow.", item)
         if {*item["dims"]} not in [set(table) for table in indicator.released]:
             _refuse("table-not-released", "该指标不按这些维度发布。", "Not released by these dimensions.", item)
-        _refuse("code-unknown", "维度代码不在代码表中。", "A code is not in the dimension's code list.", item)
+        codes = {letter: self.catalogue.dimension(indicator, letter).codes for letter in item["dims"]}
+        if any(value not in {code.code for code in codes[letter]} for letter, value in item["dims"].items()):
+            _refuse("code-unknown", "维度代码不在代码表中。", "A code is not in the dimension's code list.", item)
+        _refuse("period-not-released", "该指标不按此频度发布。", "Not released at this frequency.", item)
 
 
-def _table_cells(
-    catalogue: Catalogue, indicator: Indicator, table: tuple[str, ...]
-) -> list[tuple[dict[str, str], _Cell]]:
+def _table_cells(catalogue: Catalogue, indicator: Indicator, table: tuple[str, ...]) -> Iterator[tuple[_Dims, _Cell]]:
+    """Yield every cell of a table, under its dimensions in every order."""
     codes = [[code.code for code in catalogue.dimension(indicator, letter).codes] for letter in table]
     kind = kind_of_value(indicator)
     sensitivity = indicator.sensitivity if has_minimum(catalogue, indicator, table) else ""
-    found = [dict(zip(table, combination, strict=True)) for combination in product(*codes)]
-    return [(dims, _Cell(dims_key(dims), kind, sensitivity, indicator.kind == RATIO)) for dims in found]
+    for combination in product(*codes):
+        dims = list(zip(table, combination, strict=True))
+        cell = _Cell(dims_key(dict(dims)), kind, sensitivity, indicator.kind == RATIO)
+        yield from ((order, cell) for order in permutations(dims))
 
 
 def _read_value(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observation:
-    """Check what stands in a published cell (steps: its kind, its range, the persons behind it)."""
+    """Check what stands in a published cell: its kind, its range, the persons behind it."""
     if cell.kind == RATE:
-        numerator, denominator = item.get("numerator"), item.get("denominator")
-        if numerator is None or denominator is None:
-            _refuse("value-kind", "比率须写分子和分母。", "A rate is written as numerator and denominator.", item)
-        if cell.bounded and numerator > denominator:
-            _refuse("value-range", "分子大于分母。", "The numerator is larger than the denominator.", item)
-        if 0 < numerator < minimum or 0 < denominator - numerator < minimum:
-            _refuse_small(item)
-        return Observation(item["indicator"], cell.dims, "A", "", numerator, denominator)
+        return _read_rate(item, cell, minimum)
     value = item.get("value")
     if value is None or (isinstance(value, str) and cell.kind != AMOUNT):
         _refuse("value-kind", "该指标的值写法不对。", "The value is not of this indicator's kind.", item)
@@ -164,6 +161,17 @@ def _read_value(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observati
     if cell.kind == COUNT and 0 < value < minimum:
         _refuse_small(item)
     return Observation(item["indicator"], cell.dims, "A", str(value))
+
+
+def _read_rate(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observation:
+    numerator, denominator = item.get("numerator"), item.get("denominator")
+    if numerator is None or denominator is None:
+        _refuse("value-kind", "比率须写分子和分母。", "A rate is written as numerator and denominator.", item)
+    if cell.bounded and numerator > denominator:
+        _refuse("value-range", "分子大于分母。", "The numerator is larger than the denominator.", item)
+    if 0 < numerator < minimum or 0 < denominator - numerator < minimum:
+        _refuse_small(item)
+    return Observation(item["indicator"], cell.dims, "A", "", numerator, denominator)
 
 
 def _refuse_small(item: Mapping[str, Any]) -> NoReturn:

@@ -4,11 +4,13 @@
 signs it: what others would refuse is refused at home first. A release is taken whole or not at all.
 """
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Table, delete, insert
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from federation.catalogue import load_catalogue
 from federation.observations import ReleaseReader
@@ -52,32 +54,55 @@ def take_release(session: Session, record: StoredRecord, content: dict[str, Any]
         "record_id": record.id,
         "revision": record.revision,
     }
-    rows = [{**same, **vars(observation)} for observation in observations]
-    session.connection().execute(insert(_TABLE), rows)  # core: rows need no identity map
+    rates = [{**same, **item._asdict()} for item in observations if item.denominator is not None]
+    others = [
+        {**same, "indicator": code, "dims": dims, "status": status, "value": value}
+        for code, dims, status, value, _, denominator in observations
+        if denominator is None
+    ]
+    for rows in filter(None, (rates, others)):  # core, and no column that is empty throughout: there are thousands
+        session.connection().execute(insert(_TABLE), rows)
 
 
 def withdraw_release(session: Session, record: StoredRecord, content: dict[str, Any]) -> None:  # noqa: ARG001
     """Show nothing of a release whose origin signed two different things for one place or revision."""
-    session.execute(delete(_TABLE).where(_TABLE.c.record_id == record.id))
-
-
-def list_periods(session: Session, federation_id: str, indicator: str = "") -> list[str]:
-    """Return the periods of which anything was shared, the newest first as they are written."""
-    statement = select(SharedFigure.period).where(SharedFigure.federation == federation_id).distinct()
-    if indicator:
-        statement = statement.where(SharedFigure.indicator == indicator)
-    return sorted(session.exec(statement).all(), reverse=True)
+    mine = (_TABLE.c.federation == record.federation) & (_TABLE.c.origin == record.origin)
+    session.execute(delete(_TABLE).where(mine, _TABLE.c.record_id == record.id))
 
 
 def load_shared(
-    session: Session, federation_id: str, period: str, indicators: list[str] | None = None
+    session: Session, federation_id: str, origins: Collection[str], period: str, indicators: Collection[str] = ()
 ) -> list[SharedFigure]:
-    """Return the shared figures of a period, of all indicators or of these."""
-    statement = select(SharedFigure).where(SharedFigure.federation == federation_id, SharedFigure.period == period)
-    if indicators is not None:
+    """Return what these nodes have shared for a period, of all indicators or of those that are named."""
+    statement = _shared_by(federation_id, origins, period)
+    if indicators:
         statement = statement.where(col(SharedFigure.indicator).in_(indicators))
     order = (col(SharedFigure.indicator), col(SharedFigure.dims), col(SharedFigure.origin))
     return list(session.exec(statement.order_by(*order)).all())
+
+
+def list_periods(session: Session, federation_id: str, origins: Collection[str], indicator: str = "") -> list[str]:
+    """Return the periods for which these nodes have shared anything, or this indicator."""
+    subjects = session.exec(
+        select(StoredRecord.subject)
+        .where(StoredRecord.federation == federation_id, StoredRecord.kind == KIND, StoredRecord.state == CURRENT)
+        .where(col(StoredRecord.origin).in_(origins))
+        .distinct()
+    ).all()
+    periods = sorted({subject.partition("/")[2] for subject in subjects})
+    if not indicator:
+        return periods
+    shared = [_shared_by(federation_id, origins, p).where(SharedFigure.indicator == indicator) for p in periods]
+    found = [session.exec(statement.limit(1)).first() for statement in shared]
+    return [period for period, figure in zip(periods, found, strict=True) if figure is not None]
+
+
+def _shared_by(federation_id: str, origins: Collection[str], period: str) -> SelectOfScalar[SharedFigure]:
+    return select(SharedFigure).where(
+        SharedFigure.federation == federation_id,
+        col(SharedFigure.origin).in_(origins),
+        SharedFigure.period == period,
+    )
 
 
 def _has_newer(session: Session, record: StoredRecord) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,14 +14,12 @@ from node.intake.models import DataChange
 from node.members.models import MemberSpell, Person, PersonFact, StaffSpell
 
 LAST = 6  # changes of data
-STAFF_FIELDS = (
-    "staff,status,title,title_level,education,staff_category,employ_form,unit_type,department,contract_end".split(",")
-)
-FIELDS = [*STAFF_FIELDS, "gender", "birth_date", "membership"]
+FIELDS = ("staff", "gender", "birth_date", "title_level", "education", "staff_category", "employ_form", "unit_type",
+          "contract_end", "membership")  # fmt: skip
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def add_changes(session: Session, *changes: dict[str, Any]) -> None:
+def _add_changes(session: Session, changes: Sequence[dict[str, Any]]) -> None:
     """Write changes numbered from 1, and the counter behind them."""
     for number, values in enumerate(changes, 1):
         fields = {"kind": "import", "account_id": "a", "at": NOW, "complete": True, **values}
@@ -30,10 +29,11 @@ def add_changes(session: Session, *changes: dict[str, Any]) -> None:
     )
 
 
-def scatter(session: Session, dice: random.Random, persons: int) -> None:
+def scatter(session: Session, dice: random.Random, persons: int, *changes: dict[str, Any]) -> None:
     """Write `persons` with random facts, employment and membership over LAST changes, the first long ago."""
     told = {"as_of": date(2020, 1, 1), "fields": ",".join(FIELDS)}
-    add_changes(session, told, *({"as_of": date(2026, 9, 30), "fields": "membership"} for _ in range(LAST - 1)))
+    since = [{"as_of": date(2026, 9, 30), "fields": "membership"}] * (LAST - 1)
+    _add_changes(session, changes or (told, *since))
     for person in [uuid.UUID(int=dice.getrandbits(128)).hex for _ in range(persons)]:
         session.connection().execute(insert(Person), [{"id": person}])
         for model, rows in (
@@ -43,7 +43,7 @@ def scatter(session: Session, dice: random.Random, persons: int) -> None:
         ):
             for row in rows:
                 believed = {"person_id": person, **_believed(dice)}
-                if model is not PersonFact and dice.random() < 0.2:
+                if model is not PersonFact and dice.random() < 0.1:
                     continue
                 if model is PersonFact:
                     believed = {"person_id": person, "learnt": 1, "unlearnt": dice.choice([None, None, 3])}
@@ -55,7 +55,7 @@ def scatter(session: Session, dice: random.Random, persons: int) -> None:
 
 def _believed(dice: random.Random) -> dict[str, Any]:
     learnt = dice.randint(1, LAST - 1)
-    return {"learnt": learnt, "unlearnt": dice.choice([None, None, dice.randint(learnt + 1, LAST)])}
+    return {"learnt": learnt, "unlearnt": dice.choice([None, None, None, dice.randint(learnt + 1, LAST)])}
 
 
 def _spans(dice: random.Random) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def _spans(dice: random.Random) -> list[dict[str, Any]]:
     borders = [date(y, m, d) for y in (2024, 2025, 2026) for m, d in ((9, 30), (10, 1), (1, 1), (12, 31), (8, 31))]
     days = sorted({dice.choice([dice.choice(borders), date(2023, 1, 1) + timedelta(dice.randrange(1400))])
                    for _ in range(dice.choice([1, 2, 3, 4]))})  # fmt: skip
-    ends: list[date | None] = [*days[1:], dice.choice([None, days[-1] + timedelta(200)])]
+    ends: list[date | None] = [*days[1:], dice.choice([None, None, None, days[-1] + timedelta(200)])]
     return [{"valid_from": a, "valid_to": b} for a, b in zip(days, ends, strict=True) if dice.random() < 0.9]
 
 
