@@ -5,8 +5,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
 from node.cli import data, demo, doctor, indicators, init, notice, peer, record, release, serve, sync, user, verify
@@ -59,10 +59,10 @@ def main() -> None:
     except GonghuiError as error:
         print_error(error, "en" if "en" in _language_of(sys.argv) else "zh")
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        error.show()  # type: ignore[attr-defined]  # each that can be raised here has it
         sys.exit(2)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         ERR.print("已取消 / cancelled")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
