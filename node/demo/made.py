@@ -38,13 +38,13 @@ class _Post:
 
 
 _POSTS = (
-    _Post(58, "专任教师", "教学", ("信息工程系/软件教研室", "机电工程系", "经济管理系", "外国语系", "艺术设计系"),
+    _Post(53, "专任教师", "教学", ("信息工程系/软件教研室", "机电工程系", "经济管理系", "外国语系", "艺术设计系"),
           ("助教", "讲师", "副教授", "教授")),
-    _Post(9, "教辅人员", "教辅", ("图书馆", "实训中心"), ("实验员", "助理实验师", "实验师", "高级实验师")),
+    _Post(10, "教辅人员", "教辅", ("图书馆", "实训中心"), ("实验员", "助理实验师", "实验师", "高级实验师")),
     _Post(16, "行政人员", "管理", ("党政办公室", "教务处", "学生处", "财务处"), ("", "", "助理研究员", "副研究员")),
-    _Post(9, "工勤人员", "后勤", ("后勤服务中心",), ("", "", "", "")),
-    _Post(5, "科研人员", "科研", ("职业教育研究所",), ("研究实习员", "助理研究员", "副研究员", "研究员")),
-    _Post(3, "其他", "附属", ("附属实验学校",), ("", "助理级", "中级", "副高级")),
+    _Post(10, "工勤人员", "后勤", ("后勤服务中心",), ("", "", "", "")),
+    _Post(7, "科研人员", "科研", ("职业教育研究所",), ("研究实习员", "助理研究员", "副研究员", "研究员")),
+    _Post(4, "其他", "附属", ("附属实验学校",), ("", "助理级", "中级", "副高级")),
 )  # fmt: skip
 
 
@@ -122,8 +122,8 @@ def _hire(dice: random.Random, number: int, day: date, *, fresh: bool, since: da
     education = dice.choices(
         ("博士", "硕士", "本科", "专科", "中专"), (6, 26, 48, 16, 4) if teaches else (0, 8, 40, 38, 14)
     )
-    form = dice.choices(("在编", "人事代理", "合同制", "劳务派遣"), (8, 40, 47, 5) if fresh else (76, 9, 12, 3))[0]
-    joins = dice.random() < (0.55 if form == "劳务派遣" else 0.93)
+    form = dice.choices(("在编", "人事代理", "合同制", "劳务派遣"), (20, 33, 37, 10) if fresh else (68, 12, 14, 6))[0]
+    joins = dice.random() < (0.55 if form == "劳务派遣" or post.unit_type == "附属" else 0.84)
     wait = timedelta(days=30 + dice.randrange(240 if fresh else 900))
     return _Person(
         number=f"{number:05d}",
@@ -154,7 +154,7 @@ def _pass_years(dice: random.Random, people: Sequence[_Person], before: date, da
             kept.append(replace(person, status="退休"))
             continue
         rises = person.rank < 3 and dice.random() < 0.07 * years
-        joins = person.joined or (_day_between(dice, before, day) if dice.random() < 0.3 else None)
+        joins = person.joined or (_day_between(dice, before, day) if dice.random() < 0.12 else None)
         end = f"{day.year + dice.randint(1, 4)}.12.31" if person.contract_end else ""
         kept.append(replace(person, rank=person.rank + rises, joined=joins, contract_end=end))
     first = max(int(person.number) for person in people) + 1
