@@ -123,7 +123,8 @@ def _hire(dice: random.Random, number: int, day: date, *, fresh: bool, since: da
         ("博士", "硕士", "本科", "专科", "中专"), (6, 26, 48, 16, 4) if teaches else (0, 8, 40, 38, 14)
     )
     form = dice.choices(("在编", "人事代理", "合同制", "劳务派遣"), (20, 33, 37, 10) if fresh else (68, 12, 14, 6))[0]
-    joins = dice.random() < (0.55 if form == "劳务派遣" or post.unit_type == "附属" else 0.84)
+    willing = 1.0 if age >= 45 else 0.55 if form == "劳务派遣" or post.unit_type == "附属" else 0.82
+    joins = dice.random() < willing
     wait = timedelta(days=30 + dice.randrange(240 if fresh else 900))
     return _Person(
         number=f"{number:05d}",
