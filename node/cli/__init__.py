@@ -9,7 +9,22 @@ import typer
 from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
-from node.cli import data, demo, doctor, indicators, init, notice, peer, query, record, release, serve, sync, user, verify
+from node.cli import (
+    data,
+    demo,
+    doctor,
+    indicators,
+    init,
+    notice,
+    peer,
+    query,
+    record,
+    release,
+    serve,
+    sync,
+    user,
+    verify,
+)
 from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
 

@@ -21,6 +21,7 @@ class Account:
     name: str
     role: str
     token: str
+    setup_path: str = ""  # where a password is chosen, once
     password: str = ""
 
 

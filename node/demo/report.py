@@ -73,14 +73,12 @@ def print_remarks(stage: Stage, console: Console) -> None:
             console.print(f"{office.node.name}：{words.both()}", markup=False, highlight=False)
 
 
-def print_invitation(stage: Stage, period: str, console: Console) -> None:
+def print_invitation(stage: Stage, college: ServedOffice, period: str, console: Console) -> None:
     """Print where everything is, who may sign in, and three things to try."""
     table = Table("", "地址 / address", title="节点 / nodes", title_justify="left", show_edge=False)
     for office in (stage.hub, *stage.colleges):
         table.add_row(office.node.name, office.url or "（不监听，只用命令 / no listener, commands only）")
     console.print(table)
-    served = [office for office in stage.colleges if isinstance(office, ServedOffice)]
-    college = next((office for office in served if _has_correction(office)), served[0])
     people = Table(
         "", "账号 / account", "密码 / password", title="账号 / accounts", title_justify="left", show_edge=False
     )
@@ -121,8 +119,4 @@ def _things_to_try(stage: Stage, college: ServedOffice, period: str) -> list[Wor
         f"Sign in at {college.url} as the officer: import another roster; look at the preview, then confirm.",
     )
     by_command = Words(f"在另一个终端输入：\n   {typed}", "Type this in another terminal: the same figures by command.")
-    return [hub, approver if _has_correction(college) else officer, by_command]
-
-
-def _has_correction(office: Office) -> bool:
-    return office.plan is not None and office.plan.correction is not None
+    return [hub, approver if college.plan and college.plan.correction else officer, by_command]

@@ -44,7 +44,7 @@ def run_demo(wanted: Wanted, console: Console, wait: Callable[[], None]) -> dict
             report = build_report(stage, period, time.monotonic() - started)
         print_remarks(stage, console)
         if wanted.stays:
-            print_invitation(stage, period, console)
+            print_invitation(stage, stage.invite(), period, console)
             wait()
     return report
 

@@ -1,5 +1,6 @@
 """The people of a node that serves: its API, and for passwords its pages, as a browser would."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ class ServedOffice(Office):
         self._api = Api(self.url, node.token)  # as the administrator, unless a call names another
 
     def open_account(self, name: str, role: str) -> None:
-        """Let somebody in: a token for the API, and a password by the one-time link."""
+        """Let somebody in with a token; a password is for those who look at pages."""
         added = self._api.post("/users", {"name": name, "role": role})
         token = self._api.post(f"/users/{added['id']}/token")["token"]
+        self.accounts[role] = Account(name, role, token, setup_path=added["setup_path"])
+
+    def set_password(self, role: str) -> None:
+        """Open the one-time link of an account and choose its password there."""
+        account = self.accounts[role]
         password = new_password()
-        set_password(self.url, added["setup_path"], password)
-        self.accounts[role] = Account(name, role, token, password)
+        set_password(self.url, account.setup_path, password)
+        self.accounts[role] = replace(account, password=password)
 
     def token_of(self, role: str) -> str:
         """Return the token of the account that has a role."""

@@ -136,6 +136,14 @@ class Stage:
                 office.take_roster(office.plan.correction)
                 office.prepare(union_year(office.plan.correction.as_of), reason=_CORRECTED.both())
 
+    def invite(self) -> ServedOffice:
+        """Choose passwords for those who will sign in: the analyst, and the people of the college that is returned."""
+        served = [office for office in self.colleges if isinstance(office, ServedOffice)]
+        college = next((office for office in served if office.plan and office.plan.correction), served[0])
+        for office, role in ((self.hub, ANALYST), (college, OFFICER), (college, APPROVER)):
+            office.set_password(role)
+        return college
+
     def _sync(self, office: Office) -> list[dict[str, Any]]:
         results = office.sync()
         if office is not self.hub:
