@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ class Crew:
     """The folder and processes of one run; leaving it ends the processes and removes the folder."""
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="gonghui-demo-")))
+    at_end: ExitStack = field(default_factory=ExitStack)  # what else is closed, before the processes end
     _served: list[Served] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -62,6 +64,7 @@ class Crew:
 
     def close(self) -> None:
         """End all processes in order, remove the folder; may be called again."""
+        self.at_end.close()
         for served in self._served:
             served.process.terminate()
         if self._alive >= 0:

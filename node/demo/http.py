@@ -1,8 +1,7 @@
 """A node as its API shows it to one account: bearer token, JSON, problems as errors."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -20,14 +19,6 @@ class Api:
         self.url = url
         self._token = token
         self._client = httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connection."""

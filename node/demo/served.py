@@ -18,6 +18,7 @@ class ServedOffice(Office):
         super().__init__(node, plan)
         self.url = crew.serve(node.config, port).url
         self._api = Api(self.url, node.token)  # as the administrator, unless a call names another
+        crew.at_end.callback(self._api.close)
 
     def open_account(self, name: str, role: str) -> None:
         """Let somebody in with a token; a password is for those who look at pages."""
