@@ -11,6 +11,7 @@ from node.exchange.control import router as control
 from node.handlers import HANDLERS
 from node.http.problems import problem, told
 from node.http.users import router as users
+from node.indicators.api import router as releases
 from node.members.api import router as imports
 
 
@@ -19,7 +20,7 @@ def create_app(node: Node) -> FastAPI:
     app = FastAPI(title="gonghui", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.node = node
     app.state.handlers = HANDLERS
-    for router in (exchange, calendar, users, imports, notices, control):
+    for router in (exchange, calendar, users, imports, notices, control, releases):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)
     return app
