@@ -23,7 +23,7 @@ def set_password(url: str, setup_path: str, password: str) -> None:
         field = _FIELD.search(page.text)
         values = {"password": password, "again": password, "csrf": field[1] if field else ""}
         done = browser.post(setup_path, data=values)
-    if page.status_code != 200 or done.status_code not in {200, 303}:
+    if page.status_code != 200 or done.status_code != 303:  # on success it leads to the sign-in page
         raise DemoFailed(
             "password-not-set",
             f"未能在 {url} 设置密码（{page.status_code}、{done.status_code}）。",
