@@ -10,9 +10,12 @@ from federation.errors import InputRefused
 _FORM_BYTES = 1_000_000  # what a form holds beside its file
 
 
-def bounded(request: Request) -> Request:
-    """Return the request with a body of at most `intake.max_bytes` and a form around it; raise InputRefused."""
-    limit = request.app.state.node.settings.intake.max_bytes + _FORM_BYTES
+def bounded(request: Request, *, files: bool = True) -> Request:
+    """Return the request with a body of at most `intake.max_bytes` and a form around it; raise InputRefused.
+
+    Without `files` there is room for a form alone: nobody who is not signed in sends more.
+    """
+    limit = (request.app.state.node.settings.intake.max_bytes if files else 0) + _FORM_BYTES
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(int(announced), limit)
@@ -36,6 +39,8 @@ def _count(
 
 
 def _too_large(size_bytes: int, limit: int) -> InputRefused:
+    if limit == _FORM_BYTES:
+        return InputRefused("body-too-large", "请求过大。", f"The body is larger than {limit} bytes.")
     return InputRefused(
         "file-too-large",
         f"文件 {size_bytes // 1_000_000} MB，超过上限 {(limit - _FORM_BYTES) // 1_000_000} MB。"
