@@ -24,7 +24,7 @@ Rows = list[tuple[str, ...]]
 
 def make_rows(count: int) -> Rows:
     dice = random.Random(7)  # noqa: S311  a test's dice
-    rows = []
+    rows: Rows = []
     for number in range(count):
         title = dice.choices(["教授", "副教授", "讲师", "助教"], [2, 5, 9, 4])[0]
         form = dice.choices(["在编", "人事代理", "合同"], [7, 3, 2])[0]
@@ -167,6 +167,8 @@ def test_from_a_file_to_the_screen_of_the_province(
     import_roster(college, write_roster(tmp_path / "名册.xlsx", corrected), "2025-09-30")
     approve(college, prepare(college, "2025U", "按审核意见更正职称"))
     synchronise(college)
+    officer.reload()
+    expect(officer.locator(".todo", has_text="退回修改")).to_have_count(0)
     analyst.goto(hub.url + "/matrix?period=2025U")
     expect(analyst.locator("tr", has_text="某某职业技术学院")).to_contain_text("r2")
     assert figure(analyst_at(hub, "/indicators?period=2025U"), "职工人数") == "240"
