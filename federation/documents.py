@@ -21,6 +21,7 @@ MAX_INTEGER = 2**53
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")  # 2^53 has 16 digits: where there are none, no integer needs a look
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -44,7 +45,7 @@ def read_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_object,
-            parse_int=_integer,
+            parse_int=_integer if _LONG_NUMBER.search(data) else None,
             parse_float=_float,
             parse_constant=_constant,
         )

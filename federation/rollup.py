@@ -1,1 +1,170 @@
-"""Combination of many nodes' observations, with coverage; missing is never zero."""
+"""Combination of many nodes' observations of one cell, with coverage; missing is never zero.
+
+    value           every node that reported published its figure; the coverage says how many of how many reported
+    lower-bound     of a sum: a part is withheld, so the truth is at least this (nothing that is added up is negative)
+    partial         of a rate: a part is withheld; this is the rate among those who published, bound of nothing
+    withheld        whoever reported withheld it
+    missing         nobody reported it
+    not-applicable  whoever reported says it does not apply, or a rate has nobody in its denominator
+    not-combined    such figures (a median) have no total
+
+Counts add, rates are the sum of numerators over the sum of denominators and never an average of rates, yes and no are
+counted. Only nodes that are expected take part, so that k of n never exceeds n. Pure, exact, and knows no catalogue.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+REPORTED, NO_REPORT, NOT_APPLICABLE, KEPT_BACK = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS, as on the wire
+
+VALUE, LOWER_BOUND, PARTIAL, WITHHELD = "value", "lower-bound", "partial", "withheld"
+MISSING, DOES_NOT_APPLY, NOT_COMBINED = "missing", "not-applicable", "not-combined"
+WORDS = {REPORTED: VALUE, NO_REPORT: MISSING, NOT_APPLICABLE: DOES_NOT_APPLY, KEPT_BACK: WITHHELD}  # of one node
+
+SUM, RATIO, COUNT_YES, NONE = "sum", "ratio", "count_yes", "none"
+MIN_PEERS = 5  # with fewer, a quartile is nearly one college's own value
+
+
+@dataclass(frozen=True)
+class Part:
+    """One node's observation of the cell. With status A: `value`, or of a rate `numerator` and `denominator`."""
+
+    origin: str
+    status: str
+    value: Decimal | None = None
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Who stands behind a figure: `reported` of `expected` nodes, of which `withheld` kept theirs back.
+
+    `persons` is the staff of the nodes whose values are in the figure; None where one of them has told no total.
+    """
+
+    reported: int
+    expected: int
+    withheld: int = 0
+    persons: int | None = None
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A combined figure: `value` of a sum or count, `numerator` and `denominator` of a rate; none without a value."""
+
+    status: str
+    coverage: Coverage
+    value: Decimal | None = None
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """The quartiles of the peers' values, and how many peers they are."""
+
+    lower: Fraction
+    median: Fraction
+    upper: Fraction
+    peers: int
+
+
+def combine(
+    rollup: str, parts: Iterable[Part], expected: Collection[str], persons: Mapping[str, int] | None = None
+) -> Combined:
+    """Combine one cell of many nodes by `sum`, `ratio`, `count_yes` or `none`.
+
+    `expected` are the nodes that should report, `persons` the staff total of each that told it. Raise ValueError where
+    a node stands twice, or a value cannot be combined so.
+    """
+    by_origin: dict[str, Part] = {}
+    for part in parts:
+        if part.origin in by_origin:
+            raise ValueError("one node reports a cell twice")
+        by_origin[part.origin] = part
+    told = [part for origin, part in by_origin.items() if origin in expected and part.status != NO_REPORT]
+    given = [part for part in told if part.status == REPORTED]
+    withheld = sum(part.status == KEPT_BACK for part in told)
+    coverage = Coverage(len(told), len(expected), withheld, _persons(given, persons or {}))
+    if rollup == NONE:
+        return Combined(NOT_COMBINED if given else _without_value(told, withheld), coverage)
+    if not given:
+        return Combined(_without_value(told, withheld), coverage)
+    if rollup == RATIO:
+        return _combine_rates(given, coverage)
+    if rollup not in {SUM, COUNT_YES}:
+        raise ValueError(f"no such roll-up: {rollup}")
+    values = [_value_of(part, only_yes_or_no=rollup == COUNT_YES) for part in given]
+    with localcontext(prec=60):  # the wire bears 30 digits
+        total = sum(values, Decimal(0))
+    return Combined(LOWER_BOUND if withheld else VALUE, coverage, total)
+
+
+def quartiles(values: Sequence[Fraction]) -> Band | None:
+    """Return the band of the peers' values (one's own left out), None for fewer than five peers.
+
+    Quartiles lie linearly between the two neighbours in order (type 7, as a spreadsheet's QUARTILE).
+    """
+    if len(values) < MIN_PEERS:
+        return None
+    ordered = sorted(values)
+    return Band(_quantile(ordered, 1), _quantile(ordered, 2), _quantile(ordered, 3), len(ordered))
+
+
+def number_of(part: Part) -> Fraction | None:
+    """Return what a node's figure is when compared with others': its value or its rate; None without one."""
+    if part.status != REPORTED:
+        return None
+    if part.value is not None:
+        return Fraction(part.value)
+    return Fraction(part.numerator or 0, part.denominator) if part.denominator else None
+
+
+def written(number: Fraction, decimals: int) -> str:
+    """Return a number with so many decimals, half away from zero: `57.8`."""
+    scaled = abs(number) * 10**decimals
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    digits = f"{whole:0{decimals + 1}d}"
+    sign = "-" if number < 0 and whole else ""
+    return sign + (f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits)
+
+
+def _without_value(told: list[Part], withheld: int) -> str:
+    if withheld:
+        return WITHHELD
+    return DOES_NOT_APPLY if told else MISSING
+
+
+def _combine_rates(given: list[Part], coverage: Coverage) -> Combined:
+    pairs = [(part.numerator, part.denominator) for part in given]
+    numerators = [numerator for numerator, _ in pairs if numerator is not None]
+    denominators = [denominator for _, denominator in pairs if denominator is not None]
+    if len(numerators) + len(denominators) != 2 * len(given):
+        raise ValueError("a rate without its numerator or denominator cannot be combined")
+    numerator, denominator = sum(numerators), sum(denominators)
+    if not denominator:
+        return Combined(WITHHELD if coverage.withheld else DOES_NOT_APPLY, coverage)
+    return Combined(PARTIAL if coverage.withheld else VALUE, coverage, None, numerator, denominator)
+
+
+def _value_of(part: Part, *, only_yes_or_no: bool) -> Decimal:
+    value = part.value
+    if value is None or value < 0 or (only_yes_or_no and value not in {0, 1}):
+        raise ValueError("not a value that can be combined so")
+    return value
+
+
+def _persons(given: list[Part], persons: Mapping[str, int]) -> int | None:
+    known = [persons[part.origin] for part in given if part.origin in persons]
+    return sum(known) if len(known) == len(given) else None
+
+
+def _quantile(ordered: Sequence[Fraction], quarter: int) -> Fraction:
+    place = Fraction(quarter * (len(ordered) - 1), 4)
+    below = int(place)
+    if below == len(ordered) - 1:
+        return ordered[below]
+    return ordered[below] + (place - below) * (ordered[below + 1] - ordered[below])

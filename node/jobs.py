@@ -8,13 +8,11 @@ code, never by the error's words: they may hold a person's data.
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from functools import partial
-from pathlib import Path
 from secrets import SystemRandom
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -24,6 +22,7 @@ from node.context import Node
 from node.exchange.inbox import Handlers
 from node.exchange.status import SYNC_JOB
 from node.exchange.sync import exit_code_of, run_round
+from node.http.problems import place_of
 from node.stream.leases import HeldLease, take_lease
 
 TICK_SECONDS = 5.0
@@ -82,7 +81,7 @@ def run_if_due(node: Node, job: Job) -> bool:
         error = failure.code
         _LOG.warning("job %s failed: %s", job.name, failure.code)
     except Exception as failure:  # noqa: BLE001  the job loop: the next tick must come
-        _LOG.error("job %s failed: %s at %s", job.name, type(failure).__name__, _place(failure))
+        _LOG.error("job %s failed: %s at %s", job.name, type(failure).__name__, place_of(failure))
     finally:
         wait = job.interval_seconds + _RANDOM.uniform(0, job.jitter_seconds)
         lease.release(due_at=started_at + timedelta(seconds=wait), error=error)
@@ -118,9 +117,3 @@ def _kept(lease: HeldLease) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-
-
-def _place(error: BaseException) -> str:
-    """Return file and line where an error was raised, without its words."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"

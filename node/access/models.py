@@ -35,11 +35,12 @@ class WebSession(SQLModel, table=True):
     digest: str = Field(primary_key=True)
     account_id: str = Field(foreign_key="account.id", index=True)
     csrf: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
     seen_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class LoginFailure(SQLModel, table=True):
-    """Failed sign-ins of one account name, for the throttle."""
+    """Sign-ins of one name that were tried and have not succeeded, for the throttle. The name is keyed and digested."""
 
     __tablename__ = "login_failure"
     name_digest: str = Field(primary_key=True)

@@ -25,9 +25,19 @@ def actor_of_token(session: Session, token_file: Path | None) -> Actor:
         )
     try:
         token = token_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise NotPermitted("token-unreadable", "读不到令牌文件。", "The token file cannot be read.") from error
+    return actor_of_secret(session, token)
+
+
+def actor_of_secret(session: Session, token: str) -> Actor:
+    """Return the account that a token belongs to; raise NotPermitted."""
     account = session.exec(select(Account).where(Account.token_digest == digest_of(token))).first()
     if not token or account is None or not account.active:
         raise NotPermitted("token-unknown", "令牌无效或账号已停用。", "The token is unknown or its account is closed.")
+    return actor_of(account)
+
+
+def actor_of(account: Account) -> Actor:
+    """Return the account as somebody who acts."""
     return Actor(account.id, account.name, account.role)

@@ -49,6 +49,20 @@ class Shown:
     office: str
     own: bool
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it for scripts; times as they were written, in the notice's zone."""
+        notice = self.notice
+        fields = ("id", "origin", "revision", "title", "kind", "place", "zone", "who", "seats", "contact", "details")
+        return {
+            **{name: getattr(notice, name) for name in fields},
+            "office": self.office,
+            "state": self.state,
+            "record": notice.record_id,
+            "starts": written_time(notice.starts_at, notice.zone),
+            "ends": written_time(notice.ends_at, notice.zone),
+            "note": notice.note,
+        }
+
 
 def state_of(notice: Notice, at: datetime) -> str:
     """Return the state at a moment: what is over has expired, unless it was cancelled."""

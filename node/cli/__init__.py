@@ -5,11 +5,26 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
-from node.cli import data, doctor, indicators, init, notice, peer, record, release, serve, sync, user, verify
+from node.cli import (
+    data,
+    demo,
+    doctor,
+    indicators,
+    init,
+    notice,
+    peer,
+    query,
+    record,
+    release,
+    serve,
+    sync,
+    user,
+    verify,
+)
 from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
 
@@ -31,7 +46,9 @@ app.add_typer(notice.app, name="notice", help="活动通知 / event notices")
 app.add_typer(peer.app, name="peer", help="对端 / peers and members")
 app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
 app.add_typer(record.app, name="record", help="已签名的条目 / signed records")
+app.command("query")(query.query)
 app.command("verify")(verify.verify)
+app.command("demo")(demo.demo)
 
 
 @app.callback()
@@ -58,10 +75,10 @@ def main() -> None:
     except GonghuiError as error:
         print_error(error, "en" if "en" in _language_of(sys.argv) else "zh")
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        error.show()  # type: ignore[attr-defined]  # each that can be raised here has it
         sys.exit(2)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         ERR.print("已取消 / cancelled")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

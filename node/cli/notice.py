@@ -9,8 +9,7 @@ import typer
 from federation.errors import StorageError
 from node.activities import service
 from node.activities.calendar import issue_feed, revoke_feed, write_calendar
-from node.activities.draft import KINDS, Draft, kind_of, written_time
-from node.activities.service import Shown
+from node.activities.draft import KINDS, Draft, kind_of
 from node.cli.state import OUT, State, print_json, print_table
 from node.founding import local_url
 
@@ -31,34 +30,11 @@ Note = Annotated[str | None, typer.Option(help="改动或取消的原因 / what 
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
 
 
-def _facts(shown: Shown) -> dict[str, Any]:
-    notice = shown.notice
-    return {
-        "id": notice.id,
-        "origin": notice.origin,
-        "office": shown.office,
-        "state": shown.state,
-        "revision": notice.revision,
-        "record": notice.record_id,
-        "title": notice.title,
-        "kind": notice.kind,
-        "place": notice.place,
-        "starts": written_time(notice.starts_at, notice.zone),
-        "ends": written_time(notice.ends_at, notice.zone),
-        "zone": notice.zone,
-        "who": notice.who,
-        "seats": notice.seats,
-        "contact": notice.contact,
-        "details": notice.details,
-        "note": notice.note,
-    }
-
-
 def _tell(state: State, notice_id: str, verb: str, *, as_json: bool) -> None:
     with state.node.database.read() as session:
         shown = service.get_notice(session, state.node, state.actor, notice_id)
     if as_json:
-        print_json(_facts(shown))
+        print_json(shown.as_json())
     else:
         OUT.print(f"{verb}：{shown.notice.title}  {notice_id}  r{shown.notice.revision}", highlight=False, markup=False)
 
@@ -144,7 +120,7 @@ def list_(
     state: State = context.obj
     with state.node.database.read() as session:
         found = service.list_notices(session, state.node, state.actor, past=past)
-    facts = [_facts(shown) for shown in found]
+    facts = [shown.as_json() for shown in found]
     if as_json:
         print_json({"notices": facts})
         return

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from federation.errors import Conflict, StorageError
+from federation.errors import StorageError
 from federation.keys import fingerprint
+from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
 from node.exchange import joining, membership, status
 from node.handlers import HANDLERS
@@ -27,7 +28,8 @@ def key(
     state: State = context.obj
     data = membership.own_key_file(state.node, state.actor)
     if out is not None:
-        _write_new(out, data)
+        with new_file(out) as file:
+            file.write(data)
     told = {
         "id": state.node.node_id,
         "name": state.node.settings.node.name,
@@ -42,16 +44,6 @@ def key(
         OUT.print(f"指纹 / fingerprint: {told['fingerprint']}", markup=False, highlight=False)
         if out is None:
             OUT.print(data.decode(), markup=False, highlight=False)
-
-
-def _write_new(out: Path, data: bytes) -> None:
-    try:
-        with out.open("xb") as file:
-            file.write(data)
-    except FileExistsError as error:
-        raise Conflict("file-exists", f"文件 {out} 已存在。", f"{out} exists already.") from error
-    except OSError as error:
-        raise StorageError("file-unwritable", f"不能写入 {out}。", f"Cannot write {out}.") from error
 
 
 @app.command(epilog="Example: gonghui peer enrol college.key.json")

@@ -1,12 +1,11 @@
 """`gonghui record`: look at the log of signed records and export one, byte for byte."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from federation.errors import Conflict, StorageError
+from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
 from node.exchange.records import export_record, list_records
 
@@ -41,12 +40,6 @@ def export(
     """
     state: State = context.obj
     envelope = export_record(state.node, state.actor, record_id)
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(envelope)
-    except FileExistsError as error:
-        raise Conflict("file-exists", f"文件 {out} 已存在。", f"{out} exists already.") from error
-    except OSError as error:
-        raise StorageError("file-unwritable", f"不能写入 {out}。", f"Cannot write {out}.") from error
+    with new_file(out, 0o600) as file:
+        file.write(envelope)
     OUT.print(str(out), markup=False, highlight=False)

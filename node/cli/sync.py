@@ -1,12 +1,13 @@
 """`gonghui sync`: a round by hand, how things stand, and what lies in quarantine."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.cli.state import ERR, OUT, State, print_json, print_table
 from node.exchange import inbox, status
+from node.exchange.control import result_as_json
 from node.exchange.explain import explain
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, run_now
 from node.handlers import HANDLERS
@@ -34,16 +35,10 @@ def run(
         task = progress.add_task("同步 / synchronising", total=None)
         results = run_now(state.node, state.actor, HANDLERS, only=peer, on_result=lambda _: progress.advance(task))
     if as_json:
-        print_json([_as_json(result) for result in results])
+        print_json([result_as_json(result) for result in results])
     else:
         _show(results, state.language)
     raise typer.Exit(exit_code_of(results))
-
-
-def _as_json(result: PeerResult) -> dict[str, Any]:
-    values = {name: value for name, value in vars(result).items() if name not in {"text", "exit_code"}}
-    text = {"message": result.text.en, "message_zh": result.text.zh} if result.text else {}
-    return values | text
 
 
 def _show(results: list[PeerResult], language: str) -> None:

@@ -24,17 +24,13 @@ from node.context import Node
 from node.exchange.body import read_body
 from node.exchange.inbox import PUSH, Handlers, receive
 from node.exchange.nonces import use_nonce
-from node.exchange.problems import ProblemRoute
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
+from node.http.actor import NodeOf
+from node.http.problems import ProblemRoute
 from node.stream.models import Receipt
 from node.stream.service import find_federation, find_member, get_federation
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
-
-
-async def _node(request: Request) -> Node:
-    node: Node = request.app.state.node
-    return node
 
 
 async def _handlers(request: Request) -> Handlers:
@@ -42,7 +38,6 @@ async def _handlers(request: Request) -> Handlers:
     return handlers
 
 
-NodeOf = Annotated[Node, Depends(_node)]
 HandlersOf = Annotated[Handlers, Depends(_handlers)]
 Body = Annotated[bytes, Depends(read_body)]
 

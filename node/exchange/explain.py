@@ -57,6 +57,23 @@ _TEXTS: dict[str, Text] = {
     "member-list-double": Text("成员名录中有重复成员。", "A member stands twice in the list."),
     "member-list-key-shared": Text("成员名录中两个成员共用一把密钥。", "Two members share one key in the list."),
     "time-shape": Text("时间写法不对。", "A time is misspelt."),
+    # what a release or a review says
+    "catalogue-unknown": Text("指标目录不同，请升级本节点后重试。", "Another catalogue; update this node."),
+    "release-subject": Text("条目主题与发布内容不符。", "The record's subject is not what the release holds."),
+    "release-audience": Text("数据流与交换流的对象不符。", "The dataflow is not for this stream's readers."),
+    "indicator-unknown": Text("发布中有不认识的指标。", "The release has an indicator that is unknown here."),
+    "dataflow-mismatch": Text("指标不属于该数据流。", "An indicator does not belong to this dataflow."),
+    "table-not-released": Text("指标不按这些维度发布。", "An indicator is not released by these dimensions."),
+    "code-unknown": Text("维度代码不在代码表中。", "A code is not in its dimension's code list."),
+    "period-not-released": Text("指标不按此频度发布。", "An indicator is not released at this frequency."),
+    "observation-duplicate": Text("同一观测值出现两次。", "An observation stands there twice."),
+    "value-kind": Text("值的写法与指标不符。", "A value is not of its indicator's kind."),
+    "value-range": Text("值超出指标的范围。", "A value is out of its indicator's range."),
+    "cell-too-small": Text(
+        "公布的单元格人数少于下限。请来源节点检查隐私关口并更正。",
+        "A published cell counts too few persons; its origin should look at its gate and correct it.",
+    ),
+    "review-mismatch": Text("审核意见与条目不符。", "The review is not of a release of this node."),
     # conversations
     "peer-unreachable": Text("连不上对端，会自动重试。", "The peer cannot be reached; it will be tried again."),
     "peer-timeout": Text("对端没有及时答复，会自动重试。", "The peer was too slow; it will be tried again."),

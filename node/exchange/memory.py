@@ -6,7 +6,7 @@ from federation.acceptance import Held
 from federation.keys import Member
 from node.context import Node
 from node.stream.models import Federation, StoredRecord
-from node.stream.service import PLACEHOLDER, find_member
+from node.stream.service import EQUIVOCAL, PLACEHOLDER, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
 
@@ -47,7 +47,10 @@ class DatabaseMemory:
         return self._held((col(StoredRecord.origin) == origin) & (col(StoredRecord.stream) == stream))
 
     def find_revisions(self, origin: str, stream: str, subject: str) -> list[tuple[int, str]]:
-        """Return (revision, id) of all held records of a subject whose revision number itself was sound."""
+        """Return (revision, id) of all held records of a subject whose revision number itself was sound.
+
+        What was current before its origin contradicted it keeps its number: else a third record could take it.
+        """
         rows = self._session.exec(
             select(StoredRecord.revision, StoredRecord.id).where(
                 StoredRecord.federation == self._federation.id,
@@ -55,7 +58,7 @@ class DatabaseMemory:
                 StoredRecord.stream == stream,
                 StoredRecord.subject == subject,
                 col(StoredRecord.state) != PLACEHOLDER,
-                col(StoredRecord.code).not_in(UNSOUND_REVISION),
+                col(StoredRecord.code).not_in(UNSOUND_REVISION) | (col(StoredRecord.state) == EQUIVOCAL),
             )
         )
         return list(rows.all())

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
+from federation.documents import read_object
+from federation.envelope import read_envelope
 from federation.errors import Conflict, InputRefused
 from node.access.permissions import Actor, check_permission
 from node.clock import format_time
@@ -42,14 +44,23 @@ def list_records(node: Node, actor: Actor, *, kind: str = "", limit: int = _SHOW
 def export_record(node: Node, actor: Actor, record_id: str) -> bytes:
     """Return the envelope of the record whose id begins with `record_id`, exactly as it was signed."""
     check_permission(actor, "release.read")
+    with node.database.read() as session:
+        return get_record(session, record_id).envelope
+
+
+def get_record(session: Session, record_id: str) -> StoredRecord:
+    """Return the record whose id begins with `record_id`; raise InputRefused for none, Conflict for several."""
     if not record_id or not set(record_id) <= set("0123456789abcdef"):
         raise InputRefused("record-id-misspelt", "条目编号只含 0-9 与 a-f。", "An id has the digits 0-9 and a-f only.")
-    with node.database.read() as session:
-        found = session.exec(
-            select(StoredRecord.envelope).where(col(StoredRecord.id).startswith(record_id)).limit(2)
-        ).all()
+    found = session.exec(select(StoredRecord).where(col(StoredRecord.id).startswith(record_id)).limit(2)).all()
     if not found:
         raise InputRefused("record-unknown", "没有这个条目。", "There is no such record.")
     if len(found) > 1:
         raise Conflict("record-ambiguous", "编号不唯一，请多写几位。", "More than one id begins so; write more digits.")
     return found[0]
+
+
+def read_content(record: StoredRecord) -> dict[str, Any]:
+    """Return the content of a record that was verified when it was stored."""
+    content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
+    return content

@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from federation.documents import read_object
-from federation.envelope import read_envelope
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.explain import explain
+from node.exchange.records import read_content
 from node.stream.leases import find_lease
 from node.stream.models import (
     Federation,
@@ -194,7 +193,7 @@ def _deliveries(session: Session) -> list[dict[str, Any]]:
 
 
 def _reviews(session: Session, node: Node) -> list[dict[str, Any]]:
-    """Return the hub's reviews of our records, newest first: accepted, or returned for correction with a note."""
+    """Return what the hub last said of each of our records, newest first: accepted, or returned with a note."""
     rows = session.exec(
         select(StoredRecord)
         .where(StoredRecord.kind == "review", StoredRecord.stream == f"node:{node.node_id}")
@@ -202,16 +201,18 @@ def _reviews(session: Session, node: Node) -> list[dict[str, Any]]:
         .order_by(col(StoredRecord.position).desc())
         .limit(SHOWN)
     ).all()
-    return [_review(session, row) for row in rows]
+    last = {row.subject: row for row in sorted(rows, key=lambda row: row.revision)}
+    return [_review(session, row) for row in rows if last[row.subject] is row]
 
 
 def _review(session: Session, row: StoredRecord) -> dict[str, Any]:
-    content = read_object(read_envelope(row.envelope).payload)["content"]
+    content = read_content(row)
     reviewed = session.get(StoredRecord, str(content.get("record", "")))
     return {
         "id": row.id,
         "record": content.get("record", ""),
         "subject": reviewed.subject if reviewed else "",
+        "revision": reviewed.revision if reviewed else 0,
         "verdict": content.get("verdict", ""),
         "note": content.get("note", ""),
         "at": row.issued_at,

@@ -37,6 +37,8 @@ _SENTENCES: Mapping[str, Text] = {
     "not-entered": Text("尚未填报", "not entered yet"),
     "not-due": Text("本期不填报 {zh}", "{en} is not reported for such a period"),
     "nobody": Text("分母为零，不适用", "there is nobody to divide by"),
+    "too-small": Text("人数过少", "too few persons"),
+    "protects": Text("保护相邻单元格", "protects another cell"),
 }
 
 

@@ -85,6 +85,7 @@ class Confirmed:
     import_id: str
     number: int | None
     counts: Mapping[str, int]
+    left: int = 0
 
 
 def source_of(file_name: str) -> str:
@@ -280,7 +281,28 @@ def confirm(node: Node, actor: Actor, shown: Preview, *, leavers: Mapping[str, s
             **shown.counts,
         )
     forget_bytes(node, shown.import_id)
-    return Confirmed(shown.import_id, number, shown.counts)
+    return Confirmed(shown.import_id, number, shown.counts, len(leavers or {}))
+
+
+def confirm_seen(
+    node: Node,
+    actor: Actor,
+    import_id: str,
+    *,
+    known_at: int,
+    leavers: Mapping[str, str] | None = None,
+    all_left: str | None = None,
+) -> Confirmed:
+    """Apply a staged file as it was previewed at `known_at`; raise Conflict where another change came since.
+
+    `leavers` as in `confirm`; with `all_left`, a code of CL_LEAVE_REASON, everybody who was proposed has left.
+    """
+    shown = preview(node, actor, import_id)
+    if shown.plan.base != known_at:
+        raise _changed_meanwhile(known_at)
+    if all_left is not None:
+        leavers = {leaver.person_id: all_left for leaver in shown.leavers}
+    return confirm(node, actor, shown, leavers=leavers)
 
 
 def _next_change(session: Session, base: int, left: int, shown: Preview) -> int | None:
@@ -289,13 +311,17 @@ def _next_change(session: Session, base: int, left: int, shown: Preview) -> int 
         return None
     number = next_number(session, "data")
     if number != base + 1:
-        raise Conflict(
-            "data-changed-meanwhile",
-            "预览之后数据又有变动（另一次导入或撤销）。请重新预览再确认，本次没有写入任何内容。",
-            "The data changed after this preview (another import or undo). Preview again; nothing was written.",
-            previewed=base,
-        )
+        raise _changed_meanwhile(base)
     return number
+
+
+def _changed_meanwhile(base: int) -> Conflict:
+    return Conflict(
+        "data-changed-meanwhile",
+        "预览之后数据又有变动（另一次导入或撤销）。请重新预览再确认，本次没有写入任何内容。",
+        "The data changed after this preview (another import or undo). Preview again; nothing was written.",
+        previewed=base,
+    )
 
 
 def _said_before(session: Session, shown: Preview) -> bool:

@@ -1,1 +1,9 @@
-"""Server-rendered pages. They only read services and call them; no rule lives here."""
+"""Pages, rendered on the server; Chinese first, English by switch. One module a subject, each with its router."""
+
+from fastapi import APIRouter
+
+from node.web import board, home, imports, matrix, notices, pages, releases, signing, sync, users
+
+ROUTERS: tuple[APIRouter, ...] = tuple(
+    module.router for module in (pages, signing, home, board, imports, releases, matrix, notices, sync, users)
+)

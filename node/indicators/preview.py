@@ -1,0 +1,182 @@
+"""A release as its approver sees it: table by table, what goes out, what is withheld and why, what is new.
+
+What is shown is read from the very bytes that will be signed; the numbers behind withheld cells stand beside them only
+here, and only for those who may see rows about persons.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue, read_dims
+from federation.documents import read_object
+from node.access.models import Account
+from node.access.permissions import Actor, may
+from node.context import Node
+from node.db import last_number
+from node.indicators.gate import VALUE, WITHHELD
+from node.indicators.models import Release, ReleaseItem
+from node.indicators.release import content_of_record, find_record, get_release, list_items
+
+Told = Mapping[str, Any]  # one observation of a document
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what goes out (`status`, `value`), what is behind it (`inside`) and why it is withheld (`reason`).
+
+    A rate is `numerator/denominator`. `before` is what is public now, "" where nothing is.
+    """
+
+    dims: Mapping[str, str]
+    status: str
+    value: str
+    inside: str
+    reason: str
+    before: str
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether this says something else than what is public now."""
+        return bool(self.before) and self.before != (self.value if self.status == VALUE else self.status)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of an indicator; `letters` is () for the total."""
+
+    indicator: Indicator
+    letters: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One dataflow: the digest to approve, its tables, and how much of it is withheld."""
+
+    dataflow: str
+    digest: str
+    record_id: str
+    tables: tuple[Table, ...]
+
+    def count(self, status: str) -> int:
+        """Return how many cells have a status."""
+        return sum(cell.status == status for table in self.tables for cell in table.cells)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A release before somebody decides about it."""
+
+    release: Release
+    flows: tuple[Flow, ...]
+    prepared_by: str
+    approved_by: str
+    newer_data: bool  # data changed since it was prepared
+
+    @property
+    def visible_share(self) -> float:
+        """Return the share of persons still visible in the cells of one- and two-way tables, 0 to 1."""
+        shown = all_persons = 0
+        for table in (table for flow in self.flows for table in flow.tables):
+            if table.letters and table.indicator.kind in {"stock", "flow"}:
+                for cell in table.cells:
+                    persons = int(cell.inside or cell.value or 0)
+                    all_persons += persons
+                    shown += persons if cell.status == VALUE else 0
+        return shown / all_persons if all_persons else 1.0
+
+    def as_json(self, *, cells: bool = True) -> dict[str, Any]:
+        """Return the release for a script; the numbers behind withheld cells are not in it."""
+        release = self.release
+        return {
+            "id": release.id,
+            "period": release.period,
+            "revision": release.revision,
+            "state": release.state,
+            "known_at": release.known_at,
+            "reason": release.reason,
+            "approval": release.approval,
+            "prepared_by": self.prepared_by,
+            "prepared_at": release.prepared_at.isoformat(),
+            "approved_by": self.approved_by,
+            "newer_data": self.newer_data,
+            "visible_share": round(self.visible_share, 4),
+            "dataflows": [
+                {
+                    "dataflow": flow.dataflow,
+                    "digest": flow.digest,
+                    "record": flow.record_id,
+                    "observations": sum(len(table.cells) for table in flow.tables),
+                    "withheld": flow.count(WITHHELD),
+                    **({"withheld_cells": _withheld(flow)} if cells else {}),
+                }
+                for flow in self.flows
+            ],
+        }
+
+
+def _withheld(flow: Flow) -> list[dict[str, Any]]:
+    return [
+        {"indicator": table.indicator.code, "dims": dict(cell.dims), "reason": cell.reason}
+        for table in flow.tables
+        for cell in table.cells
+        if cell.status == WITHHELD
+    ]
+
+
+def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Preview:
+    """Return a release as its approver sees it; raise NotPermitted or InputRefused."""
+    release = get_release(session, actor, release_id)
+    inside = may(actor, "person.read")
+    flows = tuple(_flow(session, node, release, item, inside=inside) for item in list_items(session, actor, release))
+    names = [session.get(Account, account) for account in (release.prepared_by, release.approved_by)]
+    prepared_by, approved_by = (account.name if account else "" for account in names)
+    newer = release.known_at < last_number(session, "data")
+    return Preview(release, flows, prepared_by, approved_by, newer)
+
+
+def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:
+    catalogue = load_catalogue()
+    record = None if item.record_id else find_record(session, node, f"{item.dataflow}/{release.period}")
+    before = _by_place(content_of_record(record)["observations"]) if record else {}
+    explained = json.loads(item.explanation) if inside else {}
+    tables = tuple(_tables(catalogue, read_object(item.content)["observations"], explained, before))
+    return Flow(item.dataflow, item.digest, item.record_id, tables)
+
+
+def _by_place(observations: list[Told]) -> dict[str, Told]:
+    return {f"{told['indicator']}|{dims_key(told['dims'])}": told for told in observations}
+
+
+def _tables(
+    catalogue: Catalogue, observations: list[Told], explained: Mapping[str, Told], before: Mapping[str, Told]
+) -> Iterator[Table]:
+    """Cut the observations of a dataflow into tables; they stand table by table."""
+    grouped: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
+    for told in observations:
+        place = f"{told['indicator']}|{dims_key(told['dims'])}"
+        why = explained.get(place, {})
+        last = before.get(place)
+        dims = read_dims(dims_key(told["dims"]))  # in the catalogue's order; the document's is alphabetical
+        cell = Cell(
+            dims,
+            told["status"],
+            number_of(told),
+            number_of(why),
+            str(why.get("reason", "")),
+            "" if last is None else number_of(last) or last["status"],
+        )
+        grouped.setdefault((told["indicator"], tuple(dims)), []).append(cell)
+    for (code, letters), cells in grouped.items():
+        yield Table(catalogue.get(code), letters, tuple(cells))
+
+
+def number_of(told: Told) -> str:
+    """Return the number an observation tells as text: a value, or `numerator/denominator`; "" where it tells none."""
+    if "numerator" in told:
+        return f"{told['numerator']}/{told['denominator']}"
+    return str(told.get("value", ""))

@@ -1,0 +1,311 @@
+r"""Releases: all dataflows of one period prepared, looked at, and approved together by somebody else.
+
+    prepare -> draft --approve--> approved --a correction is approved--> superseded
+                 \--withdraw--> withdrawn
+
+What is approved are digests of content bytes; the signed records embed exactly these bytes. A published revision never
+changes: a correction is the next revision and says why. A release belongs to (period, known_at) for ever.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from federation.catalogue import load_catalogue
+from federation.documents import read_object, sha256_hex
+from federation.envelope import read_envelope
+from federation.errors import Conflict, InputRefused, NotPermitted
+from federation.keys import new_identifier
+from federation.periods import Period, read_period
+from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
+from node.context import Node
+from node.db import last_number
+from node.indicators.compute import compute_figures, load_figures
+from node.indicators.drafting import Draft, draft_contents
+from node.indicators.gate import CALENDAR_YEAR
+from node.indicators.models import Release, ReleaseItem
+from node.indicators.service import is_over
+from node.indicators.texts import STATE
+from node.stream.models import StoredRecord
+from node.stream.service import append_record, get_federation
+
+KIND, SCHEMA = "release", "release.v1"
+DRAFT, APPROVED, WITHDRAWN, SUPERSEDED = "draft", "approved", "withdrawn", "superseded"
+# (state now, what is asked) -> state then; what is missing is refused
+TRANSITIONS = {
+    (DRAFT, "approve"): APPROVED,
+    (DRAFT, "withdraw"): WITHDRAWN,
+    (APPROVED, "supersede"): SUPERSEDED,
+}
+ONE_PERSON = "one-person"
+MAX_REASON = 500
+
+Take = Callable[[Session, StoredRecord, dict[str, Any]], None]
+
+
+def prepare(node: Node, actor: Actor, label: str, *, reason: str = "", provisional: bool = False) -> Release:
+    """Compute, protect and keep the draft of a period; raise InputRefused or Conflict with the mend.
+
+    `reason` says why a period that was published already is corrected. `provisional` allows a period that has not
+    ended. An older draft of the period that nobody decided about is withdrawn.
+    """
+    check_permission(actor, "release.prepare")
+    period = _releasable(node, label, provisional=provisional)
+    reason = reason.strip()
+    with node.database.write() as session:
+        published = find_published(session, period.label)
+        _check_reason(published, reason)
+        known_at, at = last_number(session, "data"), node.clock()
+        figures = load_figures(session, compute_figures(session, period, known_at, at))
+        expected = [item.dataflow for item in _items(session, published)] if published else []
+        drafts = draft_contents(
+            session,
+            node,
+            load_catalogue(),
+            period,
+            figures,
+            known_at=known_at,
+            reason=reason,
+            expected=expected,
+        )
+        if published is not None:
+            _check_news(session, published, drafts)
+        for older in _find(session, period.label, DRAFT):
+            _move(session, older, "withdraw")
+        release = Release(
+            id=new_identifier("r"),
+            period=period.label,
+            revision=published.revision + 1 if published else 1,
+            known_at=known_at,
+            reason=reason,
+            approval=node.settings.privacy.approval,
+            prepared_by=actor.account_id,
+            prepared_at=at,
+        )
+        session.add(release)
+        session.flush()
+        for dataflow, draft in drafts.items():
+            digest = sha256_hex(draft.content)
+            session.add(
+                ReleaseItem(
+                    release_id=release.id,
+                    dataflow=dataflow,
+                    content=draft.content,
+                    digest=digest,
+                    explanation=draft.explanation,
+                )
+            )
+        _note(session, actor, "release.prepare", release, at)
+        return release
+
+
+def approve(node: Node, actor: Actor, release_id: str, digests: Iterable[str], *, take: Take) -> list[StoredRecord]:
+    """Sign all dataflows of a draft whose content bytes have exactly these digests; return the records.
+
+    Raise NotPermitted for the preparer (unless the office has one person and the release says so), Conflict where
+    the draft is decided or other bytes were looked at. `take` is the handler by which this node, too, takes a release
+    into its shared figures, in the same transaction.
+    """
+    check_permission(actor, "release.approve")
+    with node.database.write() as session:
+        release = get_release(session, actor, release_id)
+        _check_state(release, "approve")
+        _check_second_person(node, actor, release)
+        items = _items(session, release)
+        if sorted(set(digests)) != sorted(item.digest for item in items):
+            raise Conflict(
+                "digests-differ",
+                "所批准的内容与草稿不一致，可能已重新编制。请重新预览，再批准全部内容。",
+                "What is approved is not what the draft holds; look at it again and approve all of it.",
+            )
+        records = [_publish(session, node, release, item, take) for item in items]
+        for older in _find(session, release.period, APPROVED):
+            _move(session, older, "supersede")
+        _move(session, release, "approve")
+        release.approved_by, release.approved_at = actor.account_id, node.clock()
+        _note(session, actor, "release.approve", release, release.approved_at)
+        return records
+
+
+def withdraw(node: Node, actor: Actor, release_id: str) -> Release:
+    """Give a draft up; raise Conflict where it is decided."""
+    check_permission(actor, "release.prepare")
+    with node.database.write() as session:
+        release = get_release(session, actor, release_id)
+        _check_state(release, "withdraw")
+        _move(session, release, "withdraw")
+        _note(session, actor, "release.withdraw", release, node.clock())
+        return release
+
+
+def list_releases(session: Session, actor: Actor) -> list[Release]:
+    """Return all releases, newest first."""
+    check_permission(actor, "release.read")
+    return list(session.exec(select(Release).order_by(col(Release.prepared_at).desc())).all())
+
+
+def get_release(session: Session, actor: Actor, release_id: str) -> Release:
+    """Return a release; raise InputRefused where there is none."""
+    check_permission(actor, "release.read")
+    release = session.get(Release, release_id)
+    if release is None:
+        raise InputRefused(
+            "release-unknown", "没有这个发布，请看 gonghui release list。", "No such release; see `release list`."
+        )
+    return release
+
+
+def list_items(session: Session, actor: Actor, release: Release) -> list[ReleaseItem]:
+    """Return the dataflows of a release, in order of their names."""
+    check_permission(actor, "release.read")
+    return _items(session, release)
+
+
+def facts(release: Release) -> dict[str, Any]:
+    """Return a release in a line, for a script."""
+    names = ("id", "period", "revision", "state", "known_at", "reason", "approval")
+    return {**{name: getattr(release, name) for name in names}, "prepared_at": release.prepared_at.isoformat()}
+
+
+def find_published(session: Session, label: str) -> Release | None:
+    """Return the approved release of a period, None before the first."""
+    return next(iter(_find(session, label, APPROVED)), None)
+
+
+def _releasable(node: Node, label: str, *, provisional: bool) -> Period:
+    period = read_period(label)
+    if period.frequency == CALENDAR_YEAR:
+        raise InputRefused(
+            "period-local",
+            "自然年数字只供本单位使用；对外发布请用工会年度，例如 2026U。",
+            "Calendar years stay in this node; release a union year such as 2026U.",
+        )
+    if period.start > node.clock().date():
+        raise InputRefused("period-in-future", f"{label} 还没有开始。", f"{label} has not begun.")
+    if not is_over(node, period) and not provisional:
+        raise InputRefused(
+            "period-open",
+            f"{label} 到 {period.end} 才结束。要先报暂定数字，请加 --provisional，结束后再更正。",
+            f"{label} ends on {period.end}. For provisional figures add --provisional and correct them after its end.",
+        )
+    return period
+
+
+def _check_reason(published: Release | None, reason: str) -> None:
+    if len(reason) > MAX_REASON:
+        raise InputRefused("reason-too-long", f"原因最多 {MAX_REASON} 字。", f"At most {MAX_REASON} characters.")
+    if published is not None and not reason:
+        raise InputRefused(
+            "reason-missing",
+            f"{published.period} 已发布过，更正须写明原因（--reason）。",
+            f"{published.period} was published already; a correction needs a reason (--reason).",
+        )
+
+
+def _check_news(session: Session, published: Release, drafts: Mapping[str, Draft]) -> None:
+    """Raise Conflict where a correction would say nothing new."""
+    before = {item.dataflow: _statement(item.content) for item in _items(session, published)}
+    if before == {dataflow: _statement(draft.content) for dataflow, draft in drafts.items()}:
+        raise Conflict(
+            "release-unchanged",
+            "与已发布的内容完全相同，不需要更正。",
+            "It says what is published already; there is nothing to correct.",
+        )
+
+
+def _statement(content: bytes) -> tuple[Any, ...]:
+    told = read_object(content)
+    return told["observations"], told["minimum_cell"], told.get("provisional", False)
+
+
+def _check_state(release: Release, asked: str) -> None:
+    if (release.state, asked) not in TRANSITIONS:
+        text = STATE[release.state]
+        raise Conflict(
+            f"release-{release.state}",
+            f"这个发布的状态是“{text.zh}”，不能再改动。",
+            f"This release is {text.en}; it does not change any more.",
+        )
+
+
+def _check_second_person(node: Node, actor: Actor, release: Release) -> None:
+    if release.approval != node.settings.privacy.approval:
+        raise Conflict(
+            "approval-changed",
+            "编制之后审批方式的配置改了，请重新编制。",
+            "The approval setting has changed since this was prepared; prepare it again.",
+        )
+    if release.approval != ONE_PERSON and actor.account_id == release.prepared_by:
+        raise NotPermitted(
+            "approver-is-preparer",
+            "编制人不能批准自己编制的发布，请由另一位审批人批准。",
+            "The preparer cannot approve; somebody else has to.",
+        )
+
+
+def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, take: Take) -> StoredRecord:
+    """Sign one dataflow as the next revision of its subject, and take it into our own shared figures."""
+    federation = get_federation(session)
+    subject = f"{item.dataflow}/{release.period}"
+    stream = item.dataflow.partition(".")[2]
+    before = find_record(session, node, subject)
+    record = append_record(
+        session,
+        node,
+        federation=federation,
+        stream=stream,
+        kind=KIND,
+        subject=subject,
+        revision=before.revision + 1 if before else 1,
+        supersedes=before.id if before else "",
+        schema=SCHEMA,
+        content=item.content,
+    )
+    take(session, record, read_object(item.content))
+    item.record_id = record.id
+    session.add(item)
+    return record
+
+
+def find_record(session: Session, node: Node, subject: str) -> StoredRecord | None:
+    """Return this node's newest record of a subject such as `MEM.all/2026U`."""
+    statement = select(StoredRecord).where(
+        StoredRecord.origin == node.node_id, StoredRecord.kind == KIND, StoredRecord.subject == subject
+    )
+    return session.exec(statement.order_by(col(StoredRecord.revision).desc()).limit(1)).first()
+
+
+def content_of_record(record: StoredRecord) -> dict[str, Any]:
+    """Return what a stored release says."""
+    content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
+    return content
+
+
+def _find(session: Session, label: str, state: str) -> list[Release]:
+    return list(session.exec(select(Release).where(Release.period == label, Release.state == state)).all())
+
+
+def _items(session: Session, release: Release) -> list[ReleaseItem]:
+    statement = select(ReleaseItem).where(ReleaseItem.release_id == release.id)
+    return list(session.exec(statement.order_by(col(ReleaseItem.dataflow))).all())
+
+
+def _move(session: Session, release: Release, asked: str) -> None:
+    release.state = TRANSITIONS[release.state, asked]
+    session.add(release)
+
+
+def _note(session: Session, actor: Actor, action: str, release: Release, at: datetime) -> None:
+    write_audit(
+        session,
+        account_id=actor.account_id,
+        action=action,
+        subject=release.id,
+        at=at,
+        period=release.period,
+        revision=release.revision,
+        known_at=release.known_at,
+    )
