@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from federation.errors import UsageError
+from node.cli import review
 from node.cli.state import ERR, OUT, State, print_json, print_table
 from node.handlers import HANDLERS
 from node.indicators import release as service
@@ -136,3 +137,7 @@ def _rows(state: State, table: Table) -> list[list[str]]:
         for cell in table.cells
         if cell.status == WITHHELD
     ]
+
+
+app.command("review")(review.review)
+app.command("matrix")(review.matrix)

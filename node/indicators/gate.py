@@ -128,9 +128,13 @@ class _Problem:
             self._add_margins(indicator, table)
 
     def _is_common(self, indicator: Indicator) -> bool:
-        """Tell whether this only serves a rate of totals that are public by decision (density is public with them)."""
+        """Tell whether this only serves a rate of what two public totals have in common (density: members on the staff).
+
+        The receiver's rule is the same (`federation.observations.has_minimum`). Part of one public total is not public:
+        beside the staff's total, a rate of contracts would tell how few have none.
+        """
         wholes = [self.catalogue.indicators[code] for code in indicator.part_of]
-        return indicator.internal and bool(wholes) and all(whole.total_public for whole in wholes)
+        return indicator.internal and len(wholes) > 1 and all(whole.total_public for whole in wholes)
 
     def _is_told(self, indicator: Indicator, table: tuple[str, ...]) -> bool:
         """Tell whether the table has values: a table whose source is missing has none in any cell."""
@@ -160,7 +164,7 @@ class _Problem:
             if code != part.code or above not in self.cells:
                 continue
             inner = self.cells[(part.code, key)]
-            exempt = not key and whole.total_public
+            exempt = not key and whole.total_public and self._is_common(part)
             self.cells[(name, key)] = Cell(
                 (name, key),
                 self.cells[above].persons - inner.persons,
