@@ -9,7 +9,22 @@ import typer
 from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
-from node.cli import data, doctor, indicators, init, notice, peer, query, record, release, serve, sync, user, verify
+from node.cli import (
+    data,
+    demo,
+    doctor,
+    indicators,
+    init,
+    notice,
+    peer,
+    query,
+    record,
+    release,
+    serve,
+    sync,
+    user,
+    verify,
+)
 from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
 
@@ -33,6 +48,7 @@ app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
 app.add_typer(record.app, name="record", help="已签名的条目 / signed records")
 app.command("query")(query.query)
 app.command("verify")(verify.verify)
+app.command("demo")(demo.demo)
 
 
 @app.callback()

@@ -61,7 +61,7 @@ def matrix(
         return
     columns = ["成员 / member", *(f"{column.dataflow}\n{column.period}" for column in found.columns)]
     rows = [[line.name, *(_cell(cell, state.language) for cell in line.cells)] for line in found.lines]
-    print_table("上报情况 / reports", columns, rows)
+    print_table("上报情况 / report matrix", columns, rows)
 
 
 def _cell(cell: Cell, language: str) -> str:

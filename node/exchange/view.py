@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue, read_dims
 from federation.errors import InputRefused, Text
-from federation.periods import read_period
+from federation.periods import YEAR, read_period
 from federation.rollup import (
     COUNT_YES,
     DOES_NOT_APPLY,
@@ -161,7 +161,7 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
     check_permission(actor, "indicator.read")
     catalogue = load_catalogue()
     defined = _get_shared_indicator(catalogue, indicator)
-    label = read_period(period).label
+    label = _read_shared_period(period)
     chosen = defined.released if tables is None else tuple(_check_table(defined, table) for table in tables)
     with node.database.read() as session:
         federation = find_federation(session)
@@ -180,7 +180,7 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
     """Return every cell of every indicator of which somebody has reported something for this period."""
     check_permission(actor, "indicator.read")
     catalogue = load_catalogue()
-    label = read_period(period).label
+    label = _read_shared_period(period)
     with node.database.read() as session:
         federation = find_federation(session)
         names = _expected(session, node, federation)
@@ -214,6 +214,17 @@ def read_tables(indicator: Indicator, text: str) -> tuple[Table, ...] | None:
         return None
     tables = [tuple(letter for letter in part.upper() if letter not in ", ") for part in text.split(";")]
     return tuple(_check_table(indicator, table) for table in tables)
+
+
+def _read_shared_period(text: str) -> str:
+    period = read_period(text)
+    if period.frequency == YEAR:
+        raise InputRefused(
+            "period-never-shared",
+            "自然年只在本节点计算，不交换。",
+            "Calendar years stay local.",
+        )
+    return period.label
 
 
 def _get_shared_indicator(catalogue: Catalogue, code: str) -> Indicator:

@@ -128,7 +128,7 @@ class _Problem:
             self._add_margins(indicator, table)
 
     def _is_common(self, indicator: Indicator) -> bool:
-        """Tell whether this only serves a rate of what two public totals have in common (density: members on the staff).
+        """Tell whether this only serves a rate of what two public totals have in common (density).
 
         The receiver's rule is the same (`federation.observations.has_minimum`). Part of one public total is not public:
         beside the staff's total, a rate of contracts would tell how few have none.

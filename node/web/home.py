@@ -9,6 +9,7 @@ from federation.errors import Text
 from node.access.models import Account
 from node.activities.service import Shown, list_notices
 from node.exchange import status
+from node.indicators.release import DRAFT, ONE_PERSON, list_releases
 from node.intake.models import ImportFile
 from node.members import roster
 from node.web.keyfigures import read_key_figures
@@ -37,7 +38,12 @@ def home(request: Request, visitor: VisitorOf) -> Response:
     return page(
         request,
         "home.html",
-        tasks=[*_data_tasks(visitor), *_exchange_tasks(visitor), *_account_tasks(visitor)],
+        tasks=[
+            *_data_tasks(visitor),
+            *_release_tasks(visitor),
+            *_exchange_tasks(visitor),
+            *_account_tasks(visitor),
+        ],
         period=period,
         figures=figures,
         events=_coming(visitor),
@@ -74,6 +80,24 @@ def _data_tasks(visitor: Visitor) -> list[Task]:
     return tasks
 
 
+def _release_tasks(visitor: Visitor) -> list[Task]:
+    """Return the drafts that wait: for this account to approve, or for somebody else."""
+    if not visitor.may("release.read") or visitor.node.settings.hub.enabled:
+        return []
+    with visitor.node.database.read() as session:
+        drafts = [item for item in list_releases(session, visitor.account) if item.state == DRAFT]
+    tasks = []
+    for draft in drafts:
+        mine = draft.prepared_by == visitor.account.account_id and draft.approval != ONE_PERSON
+        if visitor.may("release.approve") and not mine:
+            text = Text(f"{draft.period} 的发布等待您审批", f"The release of {draft.period} waits for your approval")
+            tasks.append(Task(text, f"/releases/{draft.id}", Text("查看并审批", "Look and approve"), "warn"))
+        else:
+            text = Text(f"{draft.period} 的发布等待审批人批准", f"The release of {draft.period} waits for its approver")
+            tasks.append(Task(text, f"/releases/{draft.id}", Text("查看", "Look")))
+    return tasks
+
+
 def _exchange_tasks(visitor: Visitor) -> list[Task]:
     told = status.sync_status(visitor.node, visitor.account)
     tasks = []
@@ -91,7 +115,7 @@ def _exchange_tasks(visitor: Visitor) -> list[Task]:
     for subject, review in latest.items():
         if review["verdict"] == "returned" and visitor.may("release.prepare"):
             text = Text(f"{subject} 被退回修改：{review['note']}", f"{subject} was returned: {review['note']}")
-            tasks.append(Task(text, "/sync#reviews", Text("查看", "Look"), "warn"))
+            tasks.append(Task(text, "/releases", Text("更正", "Correct"), "warn"))
     age = told["shown_age_seconds"]
     if age is not None and age > _LATE_SECONDS:
         days = age // 86_400

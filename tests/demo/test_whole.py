@@ -1,0 +1,160 @@
+"""The demo as a script runs it, over rosters nobody has seen, and what Ctrl-C leaves behind."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import date
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xlsxwriter
+import xlwt
+
+from tests.cli.conftest import Gonghui, environment
+
+DAY = date(2024, 9, 30)
+TITLES = {"教授": "SENIOR", "副教授": "ASSOC", "讲师": "MID", "助教": "JUN", "无": "NONE"}
+Row = dict[str, str]
+
+
+def _people(seed: int, count: int) -> list[Row]:
+    """Make rows up whose cells are all large enough to be published."""
+    titles = list(TITLES)
+    return [
+        {
+            "工号": f"{seed}{number:04d}",
+            "性别": "女" if (number // 5) % 2 else "男",
+            "职称": titles[number % 5],
+            "状态": "退休" if number % 25 == 24 else "在职",
+            "血型": "ABO"[number % 3],
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def rosters(tmp_path: Path) -> tuple[Path, dict[str, list[Row]]]:
+    """Write three rosters: GB18030 text, xlsx without status, xls without names; return who stands in each."""
+    folder = tmp_path / "rosters"
+    folder.mkdir()
+    people = {"甲学院": _people(1, 120), "乙学院": _people(2, 100), "丙学院": _people(3, 80)}
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["工号", "姓名", "性别", "职称", "状态", "血型"])
+    writer.writerows([row["工号"], f"教工{row['工号']}", *list(row.values())[1:]] for row in people["甲学院"])
+    (folder / "甲学院.csv").write_bytes(text.getvalue().encode("gb18030"))
+    with xlsxwriter.Workbook(folder / "乙学院.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["工号", "性别", "职称"])
+        for at, row in enumerate(people["乙学院"], 1):
+            sheet.write_row(at, 0, [row["工号"], row["性别"], row["职称"]])
+    old = xlwt.Workbook()
+    page = old.add_sheet("名册")
+    for at, values in enumerate(
+        [["工号", "性别", "职称", "状态"], *(list(row.values())[:4] for row in people["丙学院"])]
+    ):
+        for column, value in enumerate(values):
+            page.write(at, column, value)
+    old.save(str(folder / "丙学院.xls"))
+    (folder / "说明.txt").write_text("不是名册", encoding="utf-8")
+    return folder, people
+
+
+def _on_the_job(people: dict[str, list[Row]]) -> list[Row]:
+    """Count by ourselves: 乙学院 tells no status, so that everybody is on the job."""
+    return [row for name, rows in people.items() for row in rows if name == "乙学院" or row["状态"] == "在职"]
+
+
+def _cell(report: dict[str, Any], indicator: str, **dims: str) -> dict[str, Any]:
+    found = [row for row in report["rollup"] if row["indicator"] == indicator and row["dims"] == dims]
+    assert len(found) == 1, (indicator, dims)
+    cell: dict[str, Any] = found[0]
+    return cell
+
+
+def test_unseen_rosters_come_out_as_the_sum_of_their_rows(
+    rosters: tuple[Path, dict[str, list[Row]]], gonghui: Gonghui
+) -> None:
+    folder, people = rosters
+    said = gonghui("demo", "--once", "--json", "--rosters", folder, "--as-of", DAY.isoformat())
+    assert said.code == 0, said.error
+    report = said.json
+    assert [node["name"] for node in report["nodes"] if not node["hub"]] == sorted(people)
+    assert report["released"] == report["accepted"] > 0
+    assert report["refused"] == report["rows_refused"] == 0
+    assert {row["period"] for row in report["rollup"]} == {"2024U"}
+    working = _on_the_job(people)
+    total = _cell(report, "MEM_STAFF_CNT")
+    assert (total["value"], total["status"]) == (len(working), "value")
+    assert total["coverage"] == {"reported": 3, "expected": 3}
+    for gender, code in (("男", "1"), ("女", "2")):
+        cell = _cell(report, "MEM_STAFF_CNT", G=code)
+        assert cell["value"] == sum(row["性别"] == gender for row in working)
+    for title, count in Counter(row["职称"] for row in working).items():
+        assert _cell(report, "MEM_STAFF_CNT", T=TITLES[title])["value"] == count
+    assert not [row for row in report["rollup"] if row["indicator"] == "MEM_CNT" and row["value"] is not None]
+    by_name = {node["name"]: node for node in report["nodes"]}
+    assert by_name["甲学院"]["dropped_columns"] == ["血型"]
+    assert any("on the job" in note["en"] for note in by_name["乙学院"]["notes"])
+    assert report["seconds"] > 0
+
+
+def test_a_roster_nobody_can_read_is_named_and_the_rest_goes_on(tmp_path: Path, gonghui: Gonghui) -> None:
+    rows = ["工号,性别", *(f"{n:04d},{'男' if n % 2 else '女'}" for n in range(40))]
+    (tmp_path / "好.csv").write_text("\n".join(rows), encoding="utf-8")
+    (tmp_path / "坏.xlsx").write_bytes(b"PK\x03\x04 this is no workbook")
+    said = gonghui("demo", "--once", "--json", "--rosters", tmp_path, "--as-of", DAY.isoformat())
+    assert said.code == 3
+    assert "坏.xlsx" in said.error
+    report = said.json
+    assert _cell(report, "MEM_STAFF_CNT")["value"] == 40
+    assert _cell(report, "MEM_STAFF_CNT")["coverage"] == {"reported": 1, "expected": 2}
+    assert [node["unread"][0]["file"] for node in report["nodes"] if node.get("unread")] == ["坏.xlsx"]
+
+
+def test_what_is_misspelt_is_told_before_anything_starts(tmp_path: Path, gonghui: Gonghui) -> None:
+    assert "json-needs-once" in gonghui("demo", "--json").error
+    assert "date-misspelt" in gonghui("demo", "--once", "--as-of", "heute").error
+    said = gonghui("demo", "--once", "--rosters", tmp_path)
+    assert (said.code, "rosters-missing" in said.error) == (2, True)
+    assert "as-of-too-early" in gonghui("demo", "--once", "--as-of", "1990-01-01").error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_ending_it_half_way_leaves_nothing(
+    rosters: tuple[Path, dict[str, list[Row]]], tmp_path: Path, number: signal.Signals
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "node", "demo", "--rosters", str(rosters[0])],
+        env={**environment(), "TMPDIR": str(scratch)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 60
+    while not list(scratch.glob("*/college-*/serve.log")) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert list(scratch.glob("*/college-*/serve.log"))
+    demo.send_signal(number)
+    assert demo.wait(30) == 130
+    assert not list(scratch.iterdir())
+    assert not _processes_with(str(scratch))
+
+
+def _processes_with(word: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if word in line and int(entry.parent.name) != os.getpid():
+            found.append(line)
+    return found
