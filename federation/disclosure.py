@@ -27,7 +27,7 @@ from federation.outsider import Outsider
 
 Key = tuple[str, ...]
 TOO_SMALL, PROTECTS = "too-small", "protects"
-_CLEAN_UP_SOLVES = 600  # a count, not a time: the answer must not depend on the machine's load
+_CLEAN_UP_SOLVES = 2500  # a count, not a time: the answer must not depend on the machine's load
 
 
 @dataclass(frozen=True)

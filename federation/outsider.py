@@ -19,7 +19,7 @@ _EPSILON = 1e-6
 _PRIMAL = 4  # after a change of the objective the last solution is still feasible
 
 
-class _Solver(highspy.Highs):
+class QuietSolver(highspy.Highs):
     """A solver that never writes to standard output, where a command's JSON goes."""
 
     def enableCallbacks(self) -> None:  # noqa: N802  called by the constructor, before an option could be set outside
@@ -46,8 +46,8 @@ class Outsider:
         self._objective: int | None = None
         self._model = self._build(relations)
 
-    def _build(self, relations: Sequence[tuple[int, Sequence[int]]]) -> _Solver:
-        model = _Solver()  # type: ignore[no-untyped-call]
+    def _build(self, relations: Sequence[tuple[int, Sequence[int]]]) -> QuietSolver:
+        model = QuietSolver()  # type: ignore[no-untyped-call]
         options: dict[str, str | int] = {
             "parallel": "off",  # `threads` would fail where another user of the library chose another number
             "presolve": "off",

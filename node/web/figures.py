@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from federation.catalogue import Catalogue, Indicator, load_catalogue
 from federation.errors import Text
 from federation.periods import read_period
-from node.exchange.view import STATUS_TEXTS, NodeFigure, Table, View, ViewRow
+from federation.rollup import LOWER_BOUND, PARTIAL, VALUE, WITHHELD
+from node.exchange.view import PLACE_TEXTS, STATUS_TEXTS, NodeFigure, Table, View, ViewRow
 from node.web.charts import Bar, Point, draw_bars, draw_trend
 from node.web.export import Sheet
 
@@ -18,9 +19,6 @@ FEDERATION, OWN, BAND = (
 )
 COVERAGE, PERSONS, STATUS = Text("覆盖", "Coverage"), Text("覆盖职工数", "Staff covered"), Text("状态", "Status")
 INDICATOR, PERIOD = Text("指标", "Indicator"), Text("期间", "Period")
-LOWER_BOUND, PARTIAL, VALUE = "lower-bound", "partial", "value"
-_LEAST = Text("至少", "at least")
-_UNION_YEAR = Text("工会年度", "union year")
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,9 @@ def number_text(value: int | str | None, indicator: Indicator) -> str:
 def show_row(row: ViewRow | NodeFigure, indicator: Indicator, language: str) -> Shown:
     """Return what stands in a cell: the number, or the word for why there is none; never zero for what is unknown."""
     light = row.status in {LOWER_BOUND, PARTIAL}
-    if row.value is None:
-        return Shown(STATUS_TEXTS[row.status].in_language(language), row.status, light=True)
+    if row.value is None or (row.status == LOWER_BOUND and row.value == 0):  # "at least nobody" says nothing
+        word = STATUS_TEXTS[row.status if row.value is None else WITHHELD]
+        return Shown(word.in_language(language), row.status, light=True)
     number = number_text(row.value, indicator)
     return Shown(f"≥ {number}" if row.status == LOWER_BOUND else number, row.status, light)
 
@@ -53,6 +52,11 @@ def show_row(row: ViewRow | NodeFigure, indicator: Indicator, language: str) -> 
 def label_of(row: ViewRow, language: str) -> str:
     """Return the names of a row's codes, as in `女 · 副高`."""
     return " · ".join(text.in_language(language) for text in row.labels) or TOTAL.in_language(language)
+
+
+def place_name(row: ViewRow, language: str) -> str:
+    """Return where this node's value lies in the band of the others; "" where that cannot be said."""
+    return PLACE_TEXTS[row.band.place].in_language(language) if row.band and row.band.place else ""
 
 
 def table_name(catalogue: Catalogue, table: Table, language: str) -> str:

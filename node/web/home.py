@@ -1,6 +1,7 @@
 """The home page: what is to do for this account, four key figures, what is coming up."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlmodel import col, func, select
@@ -9,6 +10,7 @@ from federation.errors import Text
 from node.access.models import Account
 from node.activities.service import Shown, list_notices
 from node.exchange import status
+from node.indicators.release import DRAFT, ONE_PERSON, find_record, list_releases
 from node.intake.models import ImportFile
 from node.members import roster
 from node.web.keyfigures import read_key_figures
@@ -37,7 +39,12 @@ def home(request: Request, visitor: VisitorOf) -> Response:
     return page(
         request,
         "home.html",
-        tasks=[*_data_tasks(visitor), *_exchange_tasks(visitor), *_account_tasks(visitor)],
+        tasks=[
+            *_data_tasks(visitor),
+            *_release_tasks(visitor),
+            *_exchange_tasks(visitor),
+            *_account_tasks(visitor),
+        ],
         period=period,
         figures=figures,
         events=_coming(visitor),
@@ -74,6 +81,24 @@ def _data_tasks(visitor: Visitor) -> list[Task]:
     return tasks
 
 
+def _release_tasks(visitor: Visitor) -> list[Task]:
+    """Return the drafts that wait: for this account to approve, or for somebody else."""
+    if not visitor.may("release.read") or visitor.node.settings.hub.enabled:
+        return []
+    with visitor.node.database.read() as session:
+        drafts = [item for item in list_releases(session, visitor.account) if item.state == DRAFT]
+    tasks = []
+    for draft in drafts:
+        mine = draft.prepared_by == visitor.account.account_id and draft.approval != ONE_PERSON
+        if visitor.may("release.approve") and not mine:
+            text = Text(f"{draft.period} 的发布等待您审批", f"The release of {draft.period} waits for your approval")
+            tasks.append(Task(text, f"/releases/{draft.id}", Text("查看并审批", "Look and approve"), "warn"))
+        else:
+            text = Text(f"{draft.period} 的发布等待审批人批准", f"The release of {draft.period} waits for its approver")
+            tasks.append(Task(text, f"/releases/{draft.id}", Text("查看", "Look")))
+    return tasks
+
+
 def _exchange_tasks(visitor: Visitor) -> list[Task]:
     told = status.sync_status(visitor.node, visitor.account)
     tasks = []
@@ -85,18 +110,29 @@ def _exchange_tasks(visitor: Visitor) -> list[Task]:
         count = told["quarantined"]
         text = Text(f"隔离区有 {count} 个条目", f"{count} records lie in quarantine")
         tasks.append(Task(text, "/quarantine", Text("查看", "Look"), "warn"))
-    latest = {}
-    for review in reversed(told["reviews"]):  # newest first: the last word on a subject counts
-        latest[review["subject"]] = review
-    for subject, review in latest.items():
-        if review["verdict"] == "returned" and visitor.may("release.prepare"):
-            text = Text(f"{subject} 被退回修改：{review['note']}", f"{subject} was returned: {review['note']}")
-            tasks.append(Task(text, "/sync#reviews", Text("查看", "Look"), "warn"))
+    tasks += _returned_tasks(visitor, told["reviews"])
     age = told["shown_age_seconds"]
     if age is not None and age > _LATE_SECONDS:
         days = age // 86_400
         text = Text(f"已有 {days} 天没有成功同步", f"Nothing was synchronised for {days} days")
         tasks.append(Task(text, "/sync", Text("查看", "Look"), "warn"))
+    return tasks
+
+
+def _returned_tasks(visitor: Visitor, reviews: list[dict[str, Any]]) -> list[Task]:
+    """Return what the hub wants corrected: its last word on each release that has no newer revision since."""
+    if not visitor.may("release.prepare"):
+        return []
+    tasks, seen = [], set()
+    with visitor.node.database.read() as session:
+        for review in reviews:  # newest first
+            subject = review["subject"]
+            newest = find_record(session, visitor.node, subject)
+            fresh = newest is not None and newest.id == review["record"] and subject not in seen
+            seen.add(subject)
+            if fresh and review["verdict"] == "returned":
+                text = Text(f"{subject} 被退回修改：{review['note']}", f"{subject} was returned: {review['note']}")
+                tasks.append(Task(text, "/releases", Text("更正", "Correct"), "warn"))
     return tasks
 
 

@@ -12,6 +12,15 @@ DONE: Mapping[str, Text] = {
     "import-discarded": Text("已放弃，没有写入任何内容。", "Given up; nothing was written."),
     "import-undone": Text("已撤销这次导入。", "The import was taken back."),
     "mapping-forgotten": Text("已忘记该来源的对应关系。", "The mapping of this source is forgotten."),
+    "release-prepared": Text(
+        "草稿已编制，请另一位审批人查看并批准。", "The draft is ready; somebody else has to approve it."
+    ),
+    "release-approved": Text("已签名发布，下次同步时送达。", "Signed; it goes out with the next synchronisation."),
+    "release-withdrawn": Text("草稿已撤回。", "The draft is withdrawn."),
+    "reviewed": Text(
+        "审核意见已签名，对方下次同步时收到。",
+        "The review is signed; its college reads it with its next synchronisation.",
+    ),
     "notice-published": Text("活动通知已发布。", "The event is published."),
     "notice-updated": Text("活动通知已更新。", "The event is updated."),
     "notice-cancelled": Text("活动已取消。", "The event is cancelled."),

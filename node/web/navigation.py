@@ -28,7 +28,10 @@ class Link:
 
 ENTRIES = (
     Entry("/", Text("首页", "Home"), ""),
+    Entry("/indicators", Text("共享指标", "Indicators"), "indicator.read", ("/indicators",)),
     Entry("/imports", Text("数据导入", "Data"), "data.import", ("/imports",)),
+    Entry("/releases", Text("发布", "Releases"), "release.prepare", ("/releases",)),
+    Entry("/matrix", Text("报送情况", "Reports"), "matrix.read", ("/matrix",), hub_only=True),
     Entry("/notices", Text("活动通知", "Events"), "notice.read", ("/notices",)),
     Entry("/sync", Text("同步", "Sync"), "sync.read", ("/sync", "/peers")),
     Entry("/quarantine", Text("隔离区", "Quarantine"), "quarantine.read", ("/quarantine",)),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 import highspy
 
 from federation.disclosure import Cell, Key, Relation
-from federation.outsider import _Solver
+from federation.outsider import QuietSolver
 
 INFINITY = float("inf")
 
@@ -36,7 +36,7 @@ def ranges(
     open_cells = unpublished(cells, withheld)
     column = {cell.key: place for place, cell in enumerate(open_cells)}
     value = {cell.key: cell.persons for cell in cells}
-    solver = _Solver()  # type: ignore[no-untyped-call]
+    solver = QuietSolver()  # type: ignore[no-untyped-call]
     for cell in open_cells:
         solver.addVar(float(min(floor, cell.persons)) if cell.public else 0.0, INFINITY)
     for relation in relations:

@@ -183,23 +183,26 @@ def test_a_minimum_of_ten_hides_nine_and_leaves_room() -> None:
 
 def test_known_cells_are_never_withheld_and_protect_nobody() -> None:
     cells, relations = cross("A", [[3, 0, 9], [9, 9, 9]])
-    cells = [Cell(c.key, c.persons, c.minimum, known=c.key == ("A", "0", "1"), weight=c.weight) for c in cells]
+    zero = ("A", "0", "1")
+    cells = [Cell(c.key, c.persons, c.minimum, known=c.key == zero, weight=1 if c.key == zero else 50) for c in cells]
     withheld = protect(cells, relations, KEY).withheld
-    assert ("A", "0", "1") not in withheld
-    assert ("A", "0", "2") in withheld, "the only companion left in that row"
+    assert zero not in withheld
+    assert ("A", "0", "0") in withheld
+    assert narrow_by_program(cells, relations, set(withheld), 1) == ([], [])
 
 
 def test_the_parts_of_a_known_zero_are_known() -> None:
     total, parts = ("A", "total"), [("A", "x"), ("A", "y")]
     cells = [Cell(total, 0, 5, known=True), *(Cell(part, 0, 5) for part in parts)]
-    other = [Cell(("B", "total"), 12, 0), Cell(("B", "x"), 3, 5), Cell(("B", "y"), 9, 5)]
+    other = [Cell(("B", "total"), 12, 0), Cell(("B", "x"), 3, 5), Cell(("B", "y"), 9, 5, weight=50)]
     relations = [Relation(total, tuple(parts)), Relation(("B", "total"), (("B", "x"), ("B", "y"), *parts))]
     assert set(protect([*cells, *other], relations, KEY).withheld) == {("B", "x"), ("B", "y")}
 
 
 def test_what_is_public_by_decision_goes_last() -> None:
-    by_decision = cross("A", [[2, 3], [4, 1]], total_minimum=0)
-    assert ("A", "", "") not in protect(*by_decision, KEY).withheld
+    by_decision = [Cell(("t",), 40, 0, weight=1), Cell(("a",), 3, 5), *(Cell((k,), 37, 5, weight=50) for k in "b")]
+    assert set(protect(by_decision, [Relation(("t",), (("a",), ("b",)))], KEY).withheld) == {("a",), ("b",)}
+    assert ("A", "", "") not in protect(*cross("A", [[2, 3], [4, 1]], total_minimum=0), KEY).withheld
     tiny = cross("A", [[1, 0], [0, 1]], total_minimum=0)
     assert ("A", "", "") in protect(*tiny, KEY).withheld, "two persons cannot hide behind their own number"
 
@@ -215,8 +218,30 @@ def test_a_small_complement_keeps_the_rate_back_though_nobody_publishes_it() -> 
 
 def test_a_sum_of_withheld_cells_is_not_small_itself() -> None:
     """Widths alone would be content with 4 and 0 behind a difference of 4."""
-    system = cross("A", [[4, 0, 30, 30], [30, 30, 30, 30]], total_minimum=0)
+    cells = [Cell(("t",), 34, 0, weight=1000), Cell(("a",), 4, 5), Cell(("b",), 0, 5), Cell(("c",), 30, 5, weight=50)]
+    system = cells, [Relation(("t",), (("a",), ("b",), ("c",)))]
+    assert find_exact(*system, {("a",), ("b",)}) == []
     withheld = set(protect(*system, KEY).withheld)
+    assert {("a",), ("c",)} <= withheld
+    assert small_sums(system, withheld) == []
+
+
+def test_a_zero_that_nobody_sees_is_no_company_for_four() -> None:
+    cells = [Cell(("t",), 34, 0), Cell(("a",), 4, 5), Cell(("h",), 0, 5, public=False), Cell(("d",), 30, 5)]
+    system = cells, [Relation(("t",), (("a",), ("h",), ("d",)))]
+    assert find_exact(*system, {("a",)}) == []
+    assert set(protect(*system, KEY).withheld) == {("a",), ("d",)}
+
+
+def test_a_companion_makes_no_small_sum_in_its_other_relation() -> None:
+    """x follows from two relations at once; c is its company, and 7 persons are few beside a minimum of ten."""
+    cells = [Cell(("W",), 49, 0, weight=1000), Cell(("X",), 9, 5, public=False), Cell(("e",), 40, 5, weight=1000)]
+    cells += [Cell(("x",), 2, 5, public=False), Cell(("c",), 7, 5)]
+    cells += [Cell(("T",), 37, 0, weight=1000), Cell(("h",), 0, 10, public=False), Cell(("d",), 30, 5)]
+    relations = [Relation(("W",), (("X",), ("e",))), Relation(("X",), (("x",), ("c",)))]
+    system = cells, [*relations, Relation(("T",), (("h",), ("c",), ("d",)))]
+    withheld = set(protect(*system, KEY).withheld)
+    assert withheld == {("c",), ("d",)}
     assert small_sums(system, withheld) == []
 
 

@@ -34,3 +34,8 @@ document.addEventListener("change", (event) => {
   if (!group) return;
   for (const box of document.querySelectorAll(`input[name="${group}"]`)) box.checked = event.target.checked;
 });
+
+// A chosen period is shown at once; the button beside it is for browsers without script.
+document.addEventListener("change", (event) => {
+  if ("submit" in event.target.dataset) event.target.form.requestSubmit();
+});
