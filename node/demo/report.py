@@ -109,10 +109,10 @@ def _things_to_try(stage: Stage, college: ServedOffice, period: str) -> list[Wor
         "cells; then who has reported.",
     )
     approver = Words(
-        f"在 {college.url} 以审批人登录：一份更正等待审批，看哪些单元格不公开、为什么；批准约半分钟后，"
+        f"在 {college.url} 以审批人登录：一份更正等待审批，看哪些单元格不公开、为什么；批准后一两分钟内，"
         "汇总节点显示第 2 版。",
-        f"Sign in at {college.url} as the approver: a correction waits; see what would be withheld and why. Half a "
-        "minute after you approve it, the hub shows revision 2.",
+        f"Sign in at {college.url} as the approver: a correction waits; see what would be withheld and why. Within "
+        "two minutes after you approve it, the hub shows revision 2.",
     )
     officer = Words(
         f"在 {college.url} 以干部登录：再导入一份名册，先看预览再确认。",

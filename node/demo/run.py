@@ -42,7 +42,8 @@ def run_demo(wanted: Wanted, console: Console, wait: Callable[[], None]) -> dict
             period = stage.periods[-1]
             play(stage, wanted)
             report = build_report(stage, period, time.monotonic() - started)
-        print_remarks(stage, console)
+        if wanted.rosters is not None:
+            print_remarks(stage, console)
         if wanted.stays:
             print_invitation(stage, stage.invite(), period, console)
             wait()
