@@ -9,7 +9,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,9 @@ def make_problem(staff: int) -> Problem:
         database.close()
     caught: list[Problem] = []
 
-    def catch(cells: list[Cell], relations: list[Relation], tie_key: bytes) -> Protection:
-        caught.append((cells, relations))
-        return protect(cells, relations, tie_key)
+    def catch(cells: Iterable[Cell], relations: Iterable[Relation], tie_key: bytes) -> Protection:
+        caught.append((list(cells), list(relations)))
+        return protect(*caught[-1], tie_key)
 
     kept, gate.protect = gate.protect, catch
     try:

@@ -1,6 +1,7 @@
 """The home page: what is to do for this account, four key figures, what is coming up."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlmodel import col, func, select
@@ -9,7 +10,7 @@ from federation.errors import Text
 from node.access.models import Account
 from node.activities.service import Shown, list_notices
 from node.exchange import status
-from node.indicators.release import DRAFT, ONE_PERSON, list_releases
+from node.indicators.release import DRAFT, ONE_PERSON, find_record, list_releases
 from node.intake.models import ImportFile
 from node.members import roster
 from node.web.keyfigures import read_key_figures
@@ -109,18 +110,29 @@ def _exchange_tasks(visitor: Visitor) -> list[Task]:
         count = told["quarantined"]
         text = Text(f"隔离区有 {count} 个条目", f"{count} records lie in quarantine")
         tasks.append(Task(text, "/quarantine", Text("查看", "Look"), "warn"))
-    latest = {}
-    for review in reversed(told["reviews"]):  # newest first: the last word on a subject counts
-        latest[review["subject"]] = review
-    for subject, review in latest.items():
-        if review["verdict"] == "returned" and visitor.may("release.prepare"):
-            text = Text(f"{subject} 被退回修改：{review['note']}", f"{subject} was returned: {review['note']}")
-            tasks.append(Task(text, "/releases", Text("更正", "Correct"), "warn"))
+    tasks += _returned_tasks(visitor, told["reviews"])
     age = told["shown_age_seconds"]
     if age is not None and age > _LATE_SECONDS:
         days = age // 86_400
         text = Text(f"已有 {days} 天没有成功同步", f"Nothing was synchronised for {days} days")
         tasks.append(Task(text, "/sync", Text("查看", "Look"), "warn"))
+    return tasks
+
+
+def _returned_tasks(visitor: Visitor, reviews: list[dict[str, Any]]) -> list[Task]:
+    """Return what the hub wants corrected: its last word on each release that has no newer revision since."""
+    if not visitor.may("release.prepare"):
+        return []
+    tasks, seen = [], set()
+    with visitor.node.database.read() as session:
+        for review in reviews:  # newest first
+            subject = review["subject"]
+            newest = find_record(session, visitor.node, subject)
+            fresh = newest is not None and newest.id == review["record"] and subject not in seen
+            seen.add(subject)
+            if fresh and review["verdict"] == "returned":
+                text = Text(f"{subject} 被退回修改：{review['note']}", f"{subject} was returned: {review['note']}")
+                tasks.append(Task(text, "/releases", Text("更正", "Correct"), "warn"))
     return tasks
 
 

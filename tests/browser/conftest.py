@@ -71,25 +71,45 @@ class Site:
             self.complaints.append(text)
 
 
-@pytest.fixture
-def site(tmp_path: Path, chromium: Browser, serve: Callable[..., Served]) -> Iterator[Site]:  # noqa: F811
-    """Serve a hub with one account of each role but the first administrator's password unset."""
-    values = {"node.name": "某某职业技术学院", "hub.enabled": True, "sync.enabled": False}
-    made = found_node(tmp_path / "n", values, admin="it", federation_name="全省院校工会联合体")
+def found_site(
+    folder: Path,
+    chromium: Browser,
+    serve: Callable[..., Served],  # noqa: F811
+    values: dict[str, object],
+    people: dict[str, str],
+) -> Site:
+    """Found and serve a node with these people (name to role); its first administrator's password is unset."""
+    hub = bool(values.get("hub.enabled"))
+    made = found_node(
+        folder, {"sync.enabled": False, **values}, admin="it", federation_name="全省院校工会联合体" if hub else ""
+    )
     node = open_node(made.config)
     with node.database.read() as session:
         admin = Actor(session.exec(select(Account)).one().id, "it", ADMIN)
-    for name, role in (("zhang", "officer"), ("li", "approver"), ("sun", "analyst"), ("gao", "admin")):
+    for name, role in people.items():
         _, link = accounts.add_account(node, admin, name, role)
         passwords.redeem_setup_link(node, link.removeprefix(SETUP_PATH), PASSWORD)
     served = serve(made.config)
-    site = Site(served.url, node, chromium, served.url + SETUP_PATH + made.setup_link.rpartition("/")[2])
-    yield site
-    for context in chromium.contexts:
+    return Site(served.url, node, chromium, served.url + SETUP_PATH + made.setup_link.rpartition("/")[2])
+
+
+def close_site(site: Site) -> None:
+    """Close it, and assert that its pages asked no other host and that nothing was refused or failed in script."""
+    for context in site.browser.contexts:
         context.close()
-    node.database.close()
+    site.node.database.close()
     assert site.hosts <= {urlsplit(site.url).netloc, "data"}, "no page asks another host"
     assert not site.complaints, "nothing was refused by the policy, nothing failed in script"
+
+
+@pytest.fixture
+def site(tmp_path: Path, chromium: Browser, serve: Callable[..., Served]) -> Iterator[Site]:  # noqa: F811
+    """Serve a hub with one account of each role but the first administrator's password unset."""
+    values = {"node.name": "某某职业技术学院", "hub.enabled": True}
+    people = {"zhang": "officer", "li": "approver", "sun": "analyst", "gao": "admin"}
+    site = found_site(tmp_path / "n", chromium, serve, values, people)
+    yield site
+    close_site(site)
 
 
 def check_width(page: Page) -> None:
