@@ -104,8 +104,9 @@ def one_statement_a_table(passes: list[str]) -> list[str]:
 def copy_rows(session: Session) -> Any:
     """Return DuckDB, in memory, as it comes, with the same rows."""
     duck = duckdb.connect()
-    for model in (PersonFact, StaffSpell, MemberSpell):
-        table: Any = model.__table__  # type: ignore[attr-defined]
+    models: tuple[Any, ...] = (PersonFact, StaffSpell, MemberSpell)
+    for model in models:
+        table = model.__table__
         kinds = {int: "INTEGER", date: "DATE"}
         columns = ", ".join(f"{c.name} {kinds.get(c.type.python_type, 'VARCHAR')}" for c in table.columns)
         duck.execute(f"CREATE TABLE {table.name} ({columns})")

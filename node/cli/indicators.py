@@ -24,8 +24,9 @@ _KINDS = {
     "ratio": Text("比率", "rate"),
     "formula": Text("由公式得出", "formula"),
     "entered": Text("填报", "entered"),
-    "unavailable": Text("暂不能计算", "not computed yet"),
+    "unavailable": Text("暂缺", "not yet"),
 }
+_COLUMNS = (Text("代码", "code"), Text("名称", "name"), Text("级别", "class"), Text("类别", "kind"))
 
 
 def _facts(indicator: Indicator) -> dict[str, Any]:
@@ -65,14 +66,11 @@ def list_(
     if as_json:
         print_json({"catalogue": load_catalogue().version, "indicators": [_facts(indicator) for indicator in found]})
         return
-    columns = ["代码 / code", "名称 / name", "单位 / unit", "维度 / by", "频度 / for", "级别 / class", "类别 / kind"]
+    columns = [text.in_language(state.language) for text in _COLUMNS]
     rows = [
         [
             indicator.code,
             indicator.name.in_language(state.language),
-            indicator.unit.in_language(state.language),
-            "".join(indicator.dims) or "—",
-            "".join(indicator.frequencies),
             indicator.sensitivity,
             _KINDS[indicator.kind].in_language(state.language),
         ]
