@@ -92,7 +92,6 @@ def print_invitation(stage: Stage, college: ServedOffice, period: str, console: 
     console.print(people)
     for number, words in enumerate(_things_to_try(stage, college, period), 1):
         console.print(f"{number}. {words.zh}\n   {words.en}", markup=False, highlight=False)
-    console.print(CREDIT.both(), markup=False, highlight=False)
     console.print("Ctrl-C 结束并清除一切 / Ctrl-C ends it and leaves nothing behind", highlight=False)
 
 
