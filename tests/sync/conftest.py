@@ -23,7 +23,8 @@ from tests.exchange.conftest import World, sample_schema, world  # noqa: F401  f
 from tests.transport import AppTransport
 
 HUB_URL = "http://hub"
-QUICK = Limits(connect_seconds=0.5, total_seconds=1.5)
+QUICK = Limits(connect_seconds=0.5, total_seconds=1.5)  # for servers that misbehave
+PATIENT = Limits(connect_seconds=5, total_seconds=60)  # for our own application, on however busy a machine
 
 
 class Net:
@@ -39,7 +40,7 @@ class Net:
         host = httpx.URL(url).host
         if host not in self.apps:
             return PeerClient(url, limits=QUICK)
-        return PeerClient(url, limits=QUICK, transport=AppTransport(self.apps[host], self.faults.get(host)))
+        return PeerClient(url, limits=PATIENT, transport=AppTransport(self.apps[host], self.faults.get(host)))
 
     def college(self, **settings: Any) -> Node:
         """Add a college that has joined: it calls the hub, and the hub knows it."""
