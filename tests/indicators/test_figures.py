@@ -27,7 +27,7 @@ def frames(database: Database, known_at: int) -> dict[str, pl.DataFrame]:
     with database.read() as session:
         found = {}
         for name, model in (("fact", PersonFact), ("job", StaffSpell), ("member", MemberSpell)):
-            rows = [row.model_dump() for row in session.exec(select(model)).all()]  # type: ignore[var-annotated]
+            rows = [row.model_dump() for row in session.exec(select(model)).all()]
             frame = pl.DataFrame(rows, infer_schema_length=None)
             found[name] = frame.filter(
                 (pl.col("learnt") <= known_at) & (pl.col("unlearnt").is_null() | (pl.col("unlearnt") > known_at))
