@@ -36,8 +36,10 @@ def demo(
         raise UsageError("json-needs-once", "--json 须与 --once 同用。", "Use --json together with --once.")
     today = date.today()  # noqa: DTZ011  the day on the user's own calendar
     day = _read_day(as_of) if as_of else last_union_year_end(today)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # a shell starts what runs in its background deaf to it
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to stay
+        signal.signal(signal.SIGHUP, _interrupt)
     wanted = Wanted(day, today, rosters, stays=not once)
     try:
         report = run_demo(wanted, ERR if once else OUT, _wait)
@@ -62,7 +64,7 @@ def _read_day(text: str) -> date:
 
 def _interrupt(*_: object) -> None:
     """End as with Ctrl-C, so that nothing is left behind; a second signal meanwhile changes nothing."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

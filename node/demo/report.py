@@ -92,7 +92,6 @@ def print_invitation(stage: Stage, college: ServedOffice, period: str, console: 
     console.print(people)
     for number, words in enumerate(_things_to_try(stage, college, period), 1):
         console.print(f"{number}. {words.zh}\n   {words.en}", markup=False, highlight=False)
-    console.print(CREDIT.both(), markup=False, highlight=False)
     console.print("Ctrl-C 结束并清除一切 / Ctrl-C ends it and leaves nothing behind", highlight=False)
 
 
@@ -109,10 +108,10 @@ def _things_to_try(stage: Stage, college: ServedOffice, period: str) -> list[Wor
         "cells; then who has reported.",
     )
     approver = Words(
-        f"在 {college.url} 以审批人登录：一份更正等待审批，看哪些单元格不公开、为什么；批准约半分钟后，"
+        f"在 {college.url} 以审批人登录：一份更正等待审批，看哪些单元格不公开、为什么；批准后一两分钟内，"
         "汇总节点显示第 2 版。",
-        f"Sign in at {college.url} as the approver: a correction waits; see what would be withheld and why. Half a "
-        "minute after you approve it, the hub shows revision 2.",
+        f"Sign in at {college.url} as the approver: a correction waits; see what would be withheld and why. Within "
+        "two minutes after you approve it, the hub shows revision 2.",
     )
     officer = Words(
         f"在 {college.url} 以干部登录：再导入一份名册，先看预览再确认。",

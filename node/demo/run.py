@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from node.demo.crew import Crew
-from node.demo.report import build_report, print_invitation, print_remarks
+from node.demo.report import CREDIT, build_report, print_invitation, print_remarks
 from node.demo.rosters import CollegePlan, find_rosters
 from node.demo.show import Show
 from node.demo.stage import Stage
@@ -42,7 +42,10 @@ def run_demo(wanted: Wanted, console: Console, wait: Callable[[], None]) -> dict
             period = stage.periods[-1]
             play(stage, wanted)
             report = build_report(stage, period, time.monotonic() - started)
-        print_remarks(stage, console)
+        if wanted.rosters is None:
+            console.print(CREDIT.both(), markup=False, highlight=False)
+        else:
+            print_remarks(stage, console)
         if wanted.stays:
             print_invitation(stage, stage.invite(), period, console)
             wait()

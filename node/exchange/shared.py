@@ -6,9 +6,11 @@ signs it: what others would refuse is refused at home first. A release is taken 
 
 from collections.abc import Collection
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Table, delete, insert
+from sqlalchemy import Dialect, Table, delete, insert
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -60,8 +62,8 @@ def take_release(session: Session, record: StoredRecord, content: dict[str, Any]
         for code, dims, status, value, _, denominator in observations
         if denominator is None
     ]
-    for rows in filter(None, (rates, others)):  # core, and no column that is empty throughout: there are thousands
-        session.connection().execute(insert(_TABLE), rows)
+    for rows in filter(None, (rates, others)):  # no column that is empty throughout: there are thousands
+        _insert(session, rows)
 
 
 def withdraw_release(session: Session, record: StoredRecord, content: dict[str, Any]) -> None:  # noqa: ARG001
@@ -103,6 +105,22 @@ def _shared_by(federation_id: str, origins: Collection[str], period: str) -> Sel
         col(SharedFigure.origin).in_(origins),
         SharedFigure.period == period,
     )
+
+
+def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Insert rows of the same columns, as they are: plain texts and integers need no conversion on their way."""
+    connection = session.connection()
+    statement = _insert_statement(connection.dialect, tuple(rows[0]))
+    if statement.positional:
+        in_order = itemgetter(*statement.positiontup or ())
+        connection.exec_driver_sql(str(statement), [in_order(row) for row in rows])
+    else:
+        connection.exec_driver_sql(str(statement), rows)
+
+
+@cache
+def _insert_statement(dialect: Dialect, columns: tuple[str, ...]) -> SQLCompiler:
+    return insert(_TABLE).compile(dialect=dialect, column_keys=list(columns))
 
 
 def _has_newer(session: Session, record: StoredRecord) -> bool:

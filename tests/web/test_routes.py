@@ -112,6 +112,7 @@ ROUTES = {
     "POST /quarantine/{record_id}/retry": "quarantine.retry",
     "GET /records": "release.read",
     "GET /records/{record_id}": "release.read",
+    "GET /settings": "audit.read",
     "GET /users": "user.write",
     "POST /users": "user.write",
     "POST /users/{account_id}/link": "user.write",

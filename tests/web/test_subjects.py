@@ -18,6 +18,7 @@ from node.context import Node
 from node.exchange.sync import OK, PeerResult
 from node.stream.models import Federation
 from node.web.rounds import Rounds
+from node.web.settings import _shown
 from tests.web.conftest import Browser, forms_of, heading
 
 Open = Callable[..., Browser]
@@ -167,3 +168,13 @@ def test_accounts_on_screen(open_browser: Open, node: Node) -> None:
     assert admin.client.get("/api/v1/imports", headers=headers).status_code == 401
     last = admin.send(page, "/users/a-admin/active")
     assert (last.status_code, "last-admin" in last.text) == (409, True)
+
+
+def test_settings_show_what_is_changed_and_no_password(open_browser: Open, node: Node) -> None:
+    admin = open_browser("admin")
+    page = admin.get("/settings")
+    assert re.search(r"hub\.enabled</code></td><td[^>]*><strong>True</strong>", page.text)
+    assert "session.start" in page.text, "what was done is there"
+    assert node.node_id in page.text
+    assert _shown("database.url", "postgresql+psycopg://u:topsecret@host/db") == "postgresql+psycopg://u:***@host/db"
+    assert "topsecret" not in _shown("exchange.proxy", "http://me:topsecret@proxy:3128")
