@@ -38,7 +38,7 @@ class Measure:
 
 
 _ROWS = import_bench.ROWS
-_STAFF = indicator_bench.STAFF
+_STAFF = indicator_bench.SIZE
 MEASURES = (
     Measure("import", ("csv_ratio",), f"validate and preview {_ROWS:,} csv rows", "the csv module reads them",
             import_bench.LIMITS["csv_ratio"]),

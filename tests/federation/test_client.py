@@ -23,7 +23,7 @@ def _fetch(behaviour: Behaviour, limits: Limits = QUICK) -> GonghuiError:
     start = time.monotonic()
     with hostile(behaviour) as url, PeerClient(url, limits=limits) as client, pytest.raises(GonghuiError) as caught:
         client.fetch_page("pull", b"[{}]")
-    assert time.monotonic() - start < limits.total_seconds + 1
+    assert time.monotonic() - start < limits.total_seconds + 15  # the peer would hold on for a minute
     assert caught.value.text.zh
     assert caught.value.text.en
     return caught.value

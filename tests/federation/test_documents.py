@@ -1,7 +1,6 @@
 """Strict JSON: each fault has its own code, and nothing deep or long can make the reader stumble."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -48,11 +47,10 @@ def test_a_large_document_is_refused_before_it_is_read() -> None:
         read_document(b"[" * 101, max_bytes=100)
 
 
-def test_a_hundred_thousand_levels_are_refused_quickly() -> None:
-    start = time.perf_counter()
+def test_a_million_levels_are_refused_before_any_parser_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("parsed"))
     with pytest.raises(TrustError, match="json-too-deep"):
         read_document(b"[" * 1_000_000 + b"]" * 1_000_000)
-    assert time.perf_counter() - start < 2
 
 
 def test_limits_themselves_are_allowed() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -129,6 +130,7 @@ def told(*rows: tuple[date, str, bool]) -> Told:
         ([], "no-source:membership", "no-source:membership"),
         ([(date(2025, 9, 30), "membership", True)], "not-told-since:membership", "not-told-since:membership"),
         ([(date(2025, 9, 30), "membership", True), (date(2026, 9, 30), "membership", True)], "", ""),
+        ([(date(2025, 9, 30), "membership", True), (date(2025, 10, 1), "membership", True)], "", ""),
         ([(date(2025, 9, 30), "membership", False), (date(2026, 9, 30), "membership", True)], "no-baseline",
          "no-baseline"),
         ([(date(2025, 10, 1), "membership", True), (date(2026, 9, 30), "membership", True)], "no-baseline", ""),
@@ -168,6 +170,19 @@ def test_the_same_key_is_computed_once(database: Database) -> None:
         assert compute_figures(session, U2026, 2, NOW.replace(year=2027)) == first
         assert compute_figures(session, U2026, 3, NOW) != first
         assert compute_figures(session, read_period("2026-Q3"), 2, NOW) != first
+
+
+def test_many_at_once_compute_one_set(database: Database) -> None:
+    """Pages, a command and the scheduler may ask for the same figures at the same moment."""
+    with database.write() as session:
+        scatter(session, random.Random(6), 60)  # noqa: S311  a test's dice
+
+    def ask(_: int) -> int:
+        with database.write() as session:
+            return compute_figures(session, U2026, LAST, NOW)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
 
 
 def test_every_table_adds_up_to_its_margins(database: Database) -> None:

@@ -110,9 +110,7 @@ def test_figures_are_those_of_the_files(node: Node) -> None:
 def test_a_year_of_the_union_begins_on_the_first_of_october(node: Node) -> None:
     days = {"00001": "2025-09-30", "00002": "2025-10-01", "00003": "2026-09-30", "00004": "2025-08-31",
             "00005": "2010-01-01"}  # fmt: skip
-    rows: list[tuple[str, ...]] = [
-        (n, "女", "1991-09-30", "中级", "在编", "教师", "在职", "是", day) for n, day in days.items()
-    ]
+    rows: list[Row] = [(n, "女", "1991-09-30", "中级", "在编", "教师", "在职", "是", day) for n, day in days.items()]
     rows[1] = ("00002", "女", "1991-10-01", *rows[1][3:])
     take(node, [rows[4]], "2024-09-30")
     take(node, rows, "2026-09-30")
