@@ -22,15 +22,15 @@ def _month_start(year: int, month: int) -> date:
 
 _SHAPES: dict[str, tuple[re.Pattern[str], Callable[[int, int], tuple[date, date]]]] = {
     MONTH: (
-        re.compile(r"(\d{4})-(0[1-9]|1[0-2])"),
+        re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])"),
         lambda year, month: (_month_start(year, month), _month_start(year, month + 1) - _DAY),
     ),
     QUARTER: (
-        re.compile(r"(\d{4})-Q([1-4])"),
+        re.compile(r"([0-9]{4})-Q([1-4])"),
         lambda year, q: (_month_start(year, 3 * q - 2), _month_start(year, 3 * q + 1) - _DAY),
     ),
-    YEAR: (re.compile(r"(\d{4})()"), lambda year, _: (date(year, 1, 1), date(year, 12, 31))),
-    UNION_YEAR: (re.compile(r"(\d{4})U()"), lambda year, _: (date(year - 1, 10, 1), date(year, 9, 30))),
+    YEAR: (re.compile(r"([0-9]{4})()"), lambda year, _: (date(year, 1, 1), date(year, 12, 31))),
+    UNION_YEAR: (re.compile(r"([0-9]{4})U()"), lambda year, _: (date(year - 1, 10, 1), date(year, 9, 30))),
 }
 
 

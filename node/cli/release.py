@@ -107,7 +107,7 @@ def _show(state: State, shown: Preview, *, as_json: bool) -> None:
     release = shown.release
     OUT.print(
         f"{release.period} r{release.revision} · {release.state} · {release.id} · "
-        f"仍可见人数比例 / persons still visible {shown.visible_share:.0%}",
+        f"仍可见人数比例 / persons still visible {'—' if (share := shown.visible_share) is None else f'{share:.0%}'}",
         highlight=False,
     )
     if shown.newer_data:

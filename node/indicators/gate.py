@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from federation.catalogue import Catalogue, Indicator, dims_key, read_dims
+from federation.catalogue import Catalogue, Condition, Indicator, dims_key, read_dims
 from federation.disclosure import Cell, Protection, Relation, protect
 from node.config import PrivacySection
 from node.indicators.models import Figure
@@ -170,7 +170,7 @@ class _Problem:
                 self.cells[above].persons - inner.persons,
                 0 if exempt else max(inner.minimum, self.cells[above].minimum),
                 public=False,
-                known=_is_all_of_whole(part, whole, read_dims(key)),
+                known=_is_all_of_whole(self.catalogue, part, whole, read_dims(key)),
             )
             self.relations.append(Relation(above, ((part.code, key), (name, key))))
 
@@ -180,11 +180,16 @@ def _is_structural_zero(indicator: Indicator, dims: Mapping[str, str]) -> bool:
     return any(code not in indicator.possible.get(letter, (code,)) for letter, code in dims.items())
 
 
-def _is_all_of_whole(part: Indicator, whole: Indicator, dims: Mapping[str, str]) -> bool:
+def _is_all_of_whole(catalogue: Catalogue, part: Indicator, whole: Indicator, dims: Mapping[str, str]) -> bool:
     """Tell whether by definition the part is all of the whole in a cell: the cell's own codes meet every filter."""
+    codes = {catalogue.dimensions[letter].field: code for letter, code in dims.items()}
     own = [condition for condition in part.filters if condition not in whole.filters]
-    met = [letter for letter in dims if letter in part.possible and dims[letter] in part.possible[letter]]
-    return part.subject == whole.subject and bool(own) and len(own) == len(met)
+    return part.subject == whole.subject and bool(own) and all(_is_met(condition, codes) for condition in own)
+
+
+def _is_met(condition: Condition, codes: Mapping[str, str]) -> bool:
+    """Tell whether everybody in a cell of these codes (field to code) meets a condition, or one of its alternatives."""
+    return codes.get(condition.field) in condition.codes or any(_is_met(part, codes) for part in condition.any_of)
 
 
 def _observe(

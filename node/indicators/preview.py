@@ -76,10 +76,13 @@ class Preview:
     prepared_by: str
     approved_by: str
     newer_data: bool  # data changed since it was prepared
+    inside: bool  # whether the numbers behind withheld cells are in it
 
     @property
-    def visible_share(self) -> float:
-        """Return the share of persons still visible in the cells of one- and two-way tables, 0 to 1."""
+    def visible_share(self) -> float | None:
+        """Return the share of persons still visible in one- and two-way tables, 0 to 1; None for who may not know."""
+        if not self.inside:
+            return None
         shown = all_persons = 0
         for table in (table for flow in self.flows for table in flow.tables):
             if table.letters and table.indicator.kind in {"stock", "flow"}:
@@ -104,7 +107,7 @@ class Preview:
             "prepared_at": release.prepared_at.isoformat(),
             "approved_by": self.approved_by,
             "newer_data": self.newer_data,
-            "visible_share": round(self.visible_share, 4),
+            "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
                 {
                     "dataflow": flow.dataflow,
@@ -136,7 +139,7 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
     names = [session.get(Account, account) for account in (release.prepared_by, release.approved_by)]
     prepared_by, approved_by = (account.name if account else "" for account in names)
     newer = release.known_at < last_number(session, "data")
-    return Preview(release, flows, prepared_by, approved_by, newer)
+    return Preview(release, flows, prepared_by, approved_by, newer, inside)
 
 
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:

@@ -34,7 +34,7 @@ _SENTENCES: Mapping[str, Text] = {
         "不知道期初有哪些会员：需要期初之前的完整名册，或每位会员的入会时间",
         "unknown who was a member when the period began: needs an earlier full roster, or everybody's date of entry",
     ),
-    "not-entered": Text("尚未填报", "not entered yet"),
+    "not-entered": Text("本版本还不能填报", "cannot be entered in this version yet"),
     "not-due": Text("本期不填报 {zh}", "{en} is not reported for such a period"),
     "nobody": Text("分母为零，不适用", "there is nobody to divide by"),
     "too-small": Text("人数过少", "too few persons"),

@@ -22,7 +22,7 @@ from federation.periods import Period, read_period
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
-from node.db import last_number
+from node.db import last_number, lock_number
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, draft_contents
 from node.indicators.gate import CALENDAR_YEAR
@@ -56,6 +56,7 @@ def prepare(node: Node, actor: Actor, label: str, *, reason: str = "", provision
     period = _releasable(node, label, provisional=provisional)
     reason = reason.strip()
     with node.database.write() as session:
+        lock_number(session, "data")  # prepare and approve one after the other: a decision is never overtaken
         published = find_published(session, period.label)
         _check_reason(published, reason)
         known_at, at = last_number(session, "data"), node.clock()
@@ -111,8 +112,10 @@ def approve(node: Node, actor: Actor, release_id: str, digests: Iterable[str], *
     """
     check_permission(actor, "release.approve")
     with node.database.write() as session:
+        lock_number(session, "data")
         release = get_release(session, actor, release_id)
         _check_state(release, "approve")
+        _check_newest(session, release)
         _check_second_person(node, actor, release)
         items = _items(session, release)
         if sorted(set(digests)) != sorted(item.digest for item in items):
@@ -134,6 +137,7 @@ def withdraw(node: Node, actor: Actor, release_id: str) -> Release:
     """Give a draft up; raise Conflict where it is decided."""
     check_permission(actor, "release.prepare")
     with node.database.write() as session:
+        lock_number(session, "data")
         release = get_release(session, actor, release_id)
         _check_state(release, "withdraw")
         _move(session, release, "withdraw")
@@ -228,6 +232,17 @@ def _check_state(release: Release, asked: str) -> None:
             f"release-{release.state}",
             f"这个发布的状态是“{text.zh}”，不能再改动。",
             f"This release is {text.en}; it does not change any more.",
+        )
+
+
+def _check_newest(session: Session, release: Release) -> None:
+    """Raise Conflict where another release of the period was approved since this one was prepared."""
+    published = find_published(session, release.period)
+    if release.revision != (published.revision + 1 if published else 1):
+        raise Conflict(
+            "release-outdated",
+            "编制之后同一期间已有别的发布获批，请重新编制并写明更正原因。",
+            "Another release of this period was approved meanwhile; prepare this one again, with its reason.",
         )
 
 

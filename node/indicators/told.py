@@ -51,7 +51,7 @@ class Told:
         days = self.days(MEMBERSHIP)
         if missing := self.why_not(MEMBERSHIP, period):
             return missing
-        if days[-1] < period.start:
+        if days[-1] <= period.start:
             return f"not-told-since:{MEMBERSHIP}"
         about = [telling for telling in self.tellings if MEMBERSHIP in telling.fields]
         baseline = min((telling.day for telling in about if telling.complete), default=None)

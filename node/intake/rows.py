@@ -270,7 +270,7 @@ def _check_keys(roster: Roster) -> None:
         for index, key in enumerate(column):
             if not key or seen.setdefault(key, index) == index:
                 continue
-            roster.add_error(index, name, _twice(roster.places[seen[key]]), key)
+            roster.add_error(index, name, twice(roster.places[seen[key]]), key)
     staff_nos = set(roster.data.get("staff_no", ()))
     lost = {number.lstrip("0") for number in staff_nos if number.startswith("0")} & staff_nos - {""}
     for index, number in enumerate(roster.data.get("staff_no", ()) if lost else ()):
@@ -278,7 +278,8 @@ def _check_keys(roster: Roster) -> None:
             roster.add_error(index, "staff_no", ZEROS_LOST, number)
 
 
-def _twice(place: tuple[str, int]) -> Problem:
+def twice(place: tuple[str, int]) -> Problem:
+    """Return the problem of a row whose person stands in an earlier row already."""
     where = f"{place[0]} 第 {place[1]} 行".strip()
     return Problem(
         "person-twice",

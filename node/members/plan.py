@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from federation.errors import Text
 from node.intake.errors import Problem
 from node.intake.headers import KEYS, MEMBERSHIP
 from node.intake.identity import digests
-from node.intake.rows import ZEROS_LOST, Roster
+from node.intake.rows import ZEROS_LOST, Roster, twice
 from node.intake.values import UNKNOWN
 from node.members.known import FACT_FIELDS, STAFF_FIELDS, Known, KnownSpell
 
@@ -90,17 +91,35 @@ def make_plan(roster: Roster, known: Known, *, as_of: date, complete: bool, link
     people, seen = _match(roster, known, hashed, link_key if match_zeros else None)
     table = _Rows(roster, complete=complete)
     fresh = iter(_new_ids(len(roster)))
+    rows: dict[str, int] = {}
     for index, person_id in enumerate(people):
         if index in roster.refused:
+            continue
+        if person_id is not None and rows.setdefault(person_id, index) != index:  # told apart by other keys, yet one
+            roster.add_error(index, KEYS[0], twice(roster.places[rows[person_id]]))
             continue
         if person_id is None:
             _plan_new(plan, table, index, next(fresh))
         else:
             _plan_known(plan, table, index, person_id, known)
+    _note_blank_membership(roster)
     _plan_links(plan, roster, known, hashed, people)
     if complete:
         _find_leavers(plan, known, seen)
     return plan
+
+
+def _note_blank_membership(roster: Roster) -> None:
+    """Say how many rows leave open who is a member, where others of the file tell it."""
+    member = _membership(roster) or []
+    blank = sum(told is None for index, told in enumerate(member) if index not in roster.refused)
+    if blank and any(told is not None for told in member):
+        roster.notes.append(
+            Text(
+                f"{blank} 行没有说明是否会员，这些人的会籍不变，新人不计为会员。",
+                f"{blank} rows do not say who is a member: membership stays as known, new persons count as none.",
+            )
+        )
 
 
 def _supplied(roster: Roster) -> tuple[str, ...]:
@@ -110,7 +129,8 @@ def _supplied(roster: Roster) -> tuple[str, ...]:
     to begin on the roster's date, and joiners cannot be told from those who were members already.
     """
     fields = set(roster.fields) - set(MEMBERSHIP)
-    if (member := _membership(roster)) is not None:
+    member = _membership(roster)
+    if member is not None and any(told is not None for told in member):  # an empty column tells nothing
         fields.add("membership")
         since = roster.data.get("member_since", [None] * len(roster))
         rows = zip(range(len(roster)), member, since, strict=True)
@@ -191,8 +211,11 @@ def _match(
 
 def _stripped(known: Known) -> dict[str, str]:
     """Return staff numbers without their leading zeros, of those that have some."""
-    numbers = ((values[1], person_id) for person_id, (_, values) in known.facts.items())
-    return {number.lstrip("0"): person_id for number, person_id in numbers if number.startswith("0")}
+    found: dict[str, list[str]] = {}
+    for person_id, (_, values) in known.facts.items():
+        if values[1].startswith("0") and (rest := values[1].lstrip("0")):
+            found.setdefault(rest, []).append(person_id)
+    return {rest: people[0] for rest, people in found.items() if len(people) == 1}  # two that differ in zeros: neither
 
 
 def _check_zeros(roster: Roster, known: Known) -> None:

@@ -19,7 +19,7 @@ from node.indicators.preview import Preview, preview
 from node.members import roster
 from node.stream.models import Federation, StoredRecord
 
-HEADER = "工号,姓名,性别,出生日期,专业技术职务,学历,教职工类别,用人方式,人员状态,是否会员,入会时间"
+HEADER = "工号,姓名,性别,出生日期,专业技术职务,学历,教职工类别,用人方式,人员状态,是否会员,入会时间,合同到期日"
 ANN = Actor("a-ann", "ann", OFFICER)
 BEN = Actor("a-ben", "ben", APPROVER)
 EVE = Actor("a-eve", "eve", ANALYST)
@@ -43,8 +43,9 @@ def roster_text(persons: int, seed: int = 1, *, left_out: int = 0) -> str:
             dice.choices(["是", "否"], [9, 1])[0],
         ]
         since = f"{dice.randint(1999, 2025)}-03-01" if row[-1] == "是" else ""
+        signed = "" if row[7] == "在编" else dice.choices(["2030-08-31", "2020-01-01", ""], [6, 1, 1])[0]
         if number >= left_out:
-            lines.append(",".join([*row, since]))
+            lines.append(",".join([*row, since, signed]))
     return "\n".join(lines)
 
 
