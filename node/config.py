@@ -27,7 +27,10 @@ class NodeSection(_Section):
     """Who this node is, for people."""
 
     name: str = Field(
-        "未命名学院", description="学校名称，显示在页面和交换目录中 / the college's name, shown to people"
+        "未命名学院",
+        min_length=1,
+        max_length=200,
+        description="学校名称，显示在页面和交换目录中 / the college's name, shown to people",
     )
     code: str = Field("", description="工会统计代码（901）/ the union's statistical code, field 901")
     language: Literal["zh", "en"] = Field("zh", description="默认语言 / default language")
@@ -69,7 +72,7 @@ class ExchangeSection(_Section):
     request_window_seconds: int = Field(300, ge=30, le=3600, description="请求时间窗（秒）/ how far clocks may differ")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="连接超时（秒）/ connect timeout")
     read_timeout_seconds: float = Field(20.0, gt=0, description="整个应答的超时（秒）/ timeout of a whole answer")
-    proxy: str = Field("", description="出站代理，如 http://proxy:3128 / outbound proxy")
+    proxy: str = Field("", pattern="^(|https?://.+)$", description="出站代理，如 http://proxy:3128 / outbound proxy")
     ca_file: str = Field("", description="自有 CA 证书文件 / own CA certificate file")
 
 

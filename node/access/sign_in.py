@@ -10,13 +10,14 @@ Names that exist and names that do not are answered alike and in like time.
 import hmac
 import secrets
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, text
 from sqlmodel import col, delete, select
 
-from federation.errors import NotPermitted
+from federation.errors import NotPermitted, StorageError
 from node.access.models import Account, LoginFailure, WebSession
 from node.access.passwords import hash_password, is_outdated, verify_password
 from node.access.permissions import Actor
@@ -111,7 +112,7 @@ def find_session(node: Node, secret: str) -> SignedIn | None:
     if row.seen_at + idle <= at or row.created_at + timedelta(hours=SESSION_HOURS) <= at:
         return None
     if row.seen_at + timedelta(seconds=_NOTE_SECONDS) <= at or row.seen_at + idle / 4 <= at:
-        with node.database.write(durable=False) as session:
+        with suppress(StorageError), node.database.write(durable=False) as session:  # busy: the next page notes it
             held = session.get(WebSession, row.digest)
             if held is not None:
                 held.seen_at = at

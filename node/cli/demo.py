@@ -36,6 +36,8 @@ def demo(
         raise UsageError("json-needs-once", "--json 须与 --once 同用。", "Use --json together with --once.")
     today = date.today()  # noqa: DTZ011  the day on the user's own calendar
     day = _read_day(as_of) if as_of else last_union_year_end(today)
+    if day > today:
+        raise UsageError("date-in-future", "--as-of 不能在将来。", "--as-of cannot lie in the future.")
     signal.signal(signal.SIGINT, _interrupt)  # a shell starts what runs in its background deaf to it
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to stay

@@ -45,6 +45,9 @@ class Table:
     footers: list[list[str]] = field(default_factory=list)
 
 
+_NAME = 200  # characters of a college's name
+
+
 def union_year(day: date) -> str:
     """Return the union year that contains `day`: 2026U is 1 October 2025 to 30 September 2026."""
     return f"{day.year + (day.month >= 10)}U"
@@ -85,5 +88,6 @@ def find_rosters(folder: Path, as_of: date) -> list[CollegePlan]:
         )
     stems = [path.stem for path in files]
     return [
-        CollegePlan(path.stem if stems.count(path.stem) == 1 else path.name, (Roster(path, as_of),)) for path in files
+        CollegePlan((path.stem if stems.count(path.stem) == 1 else path.name)[:_NAME], (Roster(path, as_of),))
+        for path in files
     ]

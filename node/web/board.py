@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from federation.catalogue import Indicator, load_catalogue
 from federation.errors import InputRefused
+from federation.periods import read_period
 from node.exchange.view import View, ViewRow, read_periods, read_rollup, read_tables, read_view
 from node.web import figures
 from node.web.export import WRITERS
@@ -90,6 +91,8 @@ def trend(visitor: VisitorOf, code: str, period: Period = "") -> Response:
     """Draw the totals of the periods of one frequency up to the one of the view."""
     _, chosen, periods = _choose(visitor, code, period)
     shown = [label for label in reversed(periods) if label <= chosen or label == chosen][-TREND_PERIODS:]
+    if not shown:
+        raise InputRefused("figures-missing", "还没有院校报过这个指标。", "No college has reported this indicator.")
     views = [read_view(visitor.node, visitor.account, code, label) for label in shown]
     return Response(figures.trend_of(views, visitor.language), media_type="image/svg+xml")
 
@@ -114,7 +117,7 @@ def _choose(visitor: Visitor, code: str, period: str) -> tuple[Indicator, str, l
     if defined.internal:
         raise InputRefused("indicator-unknown", "没有这个指标。", "There is no such indicator.")
     periods = read_periods(visitor.node, visitor.account, code)
-    chosen = period or (periods[0] if periods else "")
+    chosen = read_period(period).label if period else periods[0] if periods else ""
     same = [label for label in periods if _frequency(label) == _frequency(chosen)]
     return defined, chosen, same
 

@@ -17,7 +17,13 @@ FEDERATION, OWN, BAND = (
     Text("本校", "This college"),
     Text("各校四分位区间", "Quartile band"),
 )
-COVERAGE, PERSONS, STATUS = Text("覆盖", "Coverage"), Text("覆盖职工数", "Staff covered"), Text("状态", "Status")
+PERSONS, STATUS = Text("覆盖职工数", "Staff covered"), Text("状态", "Status")
+REPORTED, EXPECTED, KEPT_BACK = (
+    Text("已报", "Reported"),
+    Text("应报", "Expected"),
+    Text("其中不公开", "Of these withheld"),
+)
+LOWER, UPPER, PLACE = Text("下四分位", "Lower quartile"), Text("上四分位", "Upper quartile"), Text("位置", "Place")
 INDICATOR, PERIOD = Text("指标", "Indicator"), Text("期间", "Period")
 
 
@@ -115,11 +121,12 @@ def sheet_of(view: View, rows: Sequence[ViewRow], language: str, *, own: bool) -
     catalogue, indicator = load_catalogue(), view.indicator
     letters = tuple(rows[0].dims) if rows else ()
     names = [catalogue.dimensions[letter].name.in_language(language) for letter in letters]
-    texts = [FEDERATION, STATUS, COVERAGE, PERSONS, *([OWN, STATUS] if own else [])]
+    texts = [FEDERATION, STATUS, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
+    texts += [OWN, STATUS, PLACE] if own else []
     header = [*names, *(text.in_language(language) for text in texts)]
     body = [_sheet_row(row, language, own=own) for row in rows]
     notes = [
-        f"{indicator.code} {indicator.name.in_language(language)}（{indicator.unit.in_language(language)}）",
+        f"{indicator.code} {indicator.name.in_language(language)}, {indicator.unit.in_language(language)}",
         indicator.definition.in_language(language),
         f"{PERIOD.in_language(language)}: {period_name(view.period, language)}",
     ]
@@ -129,17 +136,21 @@ def sheet_of(view: View, rows: Sequence[ViewRow], language: str, *, own: bool) -
 
 def _sheet_row(row: ViewRow, language: str, *, own: bool) -> list[str | int | float | None]:
     labels: list[str | int | float | None] = [text.in_language(language) for text in row.labels]
-    coverage = f"{row.coverage.reported}/{row.coverage.expected}"
     told: list[str | int | float | None] = [
         _cell(row.value),
         STATUS_TEXTS[row.status].in_language(language),
-        coverage,
+        row.coverage.reported,
+        row.coverage.expected,
+        row.coverage.withheld,
         row.coverage.persons,
+        _cell(row.band.lower) if row.band else None,
+        _cell(row.band.upper) if row.band else None,
     ]
     mine = row.own
     extra: list[str | int | float | None] = []
     if own:
-        extra = [_cell(mine.value), STATUS_TEXTS[mine.status].in_language(language)] if mine else [None, None]
+        status = STATUS_TEXTS[mine.status].in_language(language) if mine else None
+        extra = [_cell(mine.value) if mine else None, status, place_name(row, language)]
     return [*labels, *told, *extra]
 
 

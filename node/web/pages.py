@@ -17,22 +17,22 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from federation.errors import GonghuiError, InputRefused, Text
+from federation.errors import GonghuiError, InputRefused, StorageError, Text
 from node.http.limits import bounded
 from node.http.problems import status_of, told
 from node.web.messages import DONE
 from node.web.navigation import menu_of
-from node.web.visitors import SignInNeeded, Visitor, check_form, keep_choices, load_visitor
+from node.web.visitors import SignInNeeded, Visitor, check_form, keep_choices, load_guest, load_visitor
 
 CONTENT_SECURITY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
@@ -92,9 +92,15 @@ class PageRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            visitor = await run_in_threadpool(load_visitor, request)
+            failure: StorageError | None = None
+            try:
+                visitor = await run_in_threadpool(load_visitor, request)
+            except StorageError as error:  # the page that says so needs no database
+                visitor, failure = load_guest(request), error
             request.state.visitor = visitor
             try:
+                if failure is not None:
+                    raise failure  # noqa: TRY301  the edge below turns it into a page
                 request = bounded(request, files=visitor.actor is not None)
                 if request.method == "POST":
                     request.state.form = Form(await request.form(max_fields=MAX_FIELDS))
@@ -132,9 +138,8 @@ def see_other(path: str, done: str = "") -> Response:
 
 def local_path(text: str) -> str:
     """Return `text` where it is a path of this node, else the home page: no address leads elsewhere."""
-    parts = urlsplit(text)
-    local = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return text if local and text.isprintable() and "\\" not in text else "/"
+    local = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
+    return text if local else "/"
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
@@ -146,7 +151,10 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
 def error_page(request: Request, error: GonghuiError) -> Response:
     """Answer with an error in the visitor's language. Also for addresses that no page route has taken."""
     if not hasattr(request.state, "visitor"):
-        request.state.visitor = load_visitor(request)
+        try:
+            request.state.visitor = load_visitor(request)
+        except StorageError:
+            request.state.visitor = load_guest(request)
     response = page(request, "error.html", status_of(error), error=error)
     if "retry_after_seconds" in error.params:
         response.headers["Retry-After"] = str(error.params["retry_after_seconds"])
@@ -211,13 +219,13 @@ def static_path(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256(_static(name)).hexdigest()[:12]}"
 
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter()  # no visitor and no cookie: anybody's cache may keep these
 
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
     """Answer with style or script."""
     if name not in _STATIC:
-        raise InputRefused("address-unknown", "没有这个地址。", "There is nothing at this address.")
-    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        raise HTTPException(404)
+    headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
     return Response(_static(name), media_type=_STATIC[name], headers=headers)

@@ -52,8 +52,13 @@ def load_visitor(request: Request) -> Visitor:
     node: Node = request.app.state.node
     language = _language(request, node)
     signed_in = find_session(node, request.cookies.get(_name(request, "session"), ""))
-    if signed_in is not None:
-        return Visitor(node, signed_in.actor, signed_in.csrf, language)
+    return Visitor(node, signed_in.actor, signed_in.csrf, language) if signed_in else load_guest(request)
+
+
+def load_guest(request: Request) -> Visitor:
+    """Return the visitor as somebody not signed in; asks no database."""
+    node: Node = request.app.state.node
+    language = _language(request, node)
     held = request.cookies.get(_name(request, "form"), "")
     cookie = held or secrets.token_urlsafe(16)
     csrf = hmac.new(node.derived_key("form"), cookie.encode(errors="replace"), "sha256").hexdigest()
