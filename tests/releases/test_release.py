@@ -44,6 +44,7 @@ def test_a_draft_says_what_goes_out_and_why_the_rest_does_not(office: Office) ->
             assert cell.inside or cell.reason == "protects"
         if cell.reason == "too-small" and "/" not in cell.inside:
             assert 0 < int(cell.inside) < 5
+    assert shown.visible_share is not None
     assert 0 < shown.visible_share < 1
 
 
