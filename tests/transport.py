@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -28,7 +30,9 @@ class AppTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self.fault is not None and (answer := self.fault(request)) is not None:
             return answer  # type: ignore[no-any-return]
-        return asyncio.run(self._run(request, request.read()))
+        run = partial(asyncio.run, self._run(request, request.read()))
+        with ThreadPoolExecutor(1) as thread:  # a browser's loop may be running in this one
+            return thread.submit(run).result()
 
     async def _run(self, request: httpx.Request, body: bytes) -> httpx.Response:
         scope = {
