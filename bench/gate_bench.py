@@ -5,8 +5,6 @@ lowest and the highest possible count. Choosing, auditing and publishing again w
 audits; the ratio tells what witnesses and a hot model save.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +14,7 @@ from typing import Any
 import highspy
 
 from bench.indicator_bench import NOW, PERIOD, fill
+from bench.telling import tell
 from federation.catalogue import load_catalogue
 from federation.disclosure import Cell, Protection, Relation, protect
 from federation.outsider import QuietSolver
@@ -107,17 +106,8 @@ LIMITS = {"ratio": 5.0}
 
 
 def main() -> None:
-    """Print the ratio; end with 1 where it is above its limit."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    result = run()
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, value in result.items():
-            print(f"{name:32} {value}")
-    raise SystemExit(any(result[name] > limit for name, limit in LIMITS.items()))
+    """Print the ratios; end with 1 where one is above its limit."""
+    tell(run, LIMITS, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Import of 20,000 rows: validation and preview against reading the file, confirming against bare core inserts."""
 
-import argparse
 import csv
 import io
-import json
 import os
 import tempfile
 import time
@@ -16,6 +14,7 @@ import xlsxwriter
 from python_calamine import CalamineWorkbook
 from sqlalchemy import insert
 
+from bench.telling import tell
 from federation.keys import new_private_pem, read_signer
 from node import cli  # noqa: F401  every table must be known before tables are created
 from node.access.permissions import OFFICER, Actor
@@ -185,17 +184,7 @@ LIMITS = {"csv_ratio": 15.0, "xlsx_ratio": 5.0, "confirm_ratio": 2.0}
 
 def main() -> None:
     """Print the ratios; end with 1 where one is above its limit."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rows", type=int, default=ROWS)
-    options = parser.parse_args()
-    result = run(options.rows)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, value in result.items():
-            print(f"{name:32} {value}")
-    raise SystemExit(any(result[name] > limit for name, limit in LIMITS.items()))
+    tell(run, LIMITS, __doc__, rows=ROWS)
 
 
 if __name__ == "__main__":

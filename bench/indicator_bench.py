@@ -1,7 +1,5 @@
 """All computable tables for 10,000 staff and one period, against the same statements in DuckDB over the same rows."""
 
-import argparse
-import json
 import random
 import tempfile
 import time
@@ -15,6 +13,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.dialects import postgresql
 from sqlmodel import Session, select
 
+from bench.telling import tell
 from federation.catalogue import load_catalogue
 from federation.periods import Period, read_period
 from node import cli  # noqa: F401  every table must be known before tables are created
@@ -166,17 +165,7 @@ LIMITS = {"ratio": 5.0, "table_by_table_ratio": 5.0}
 
 def main() -> None:
     """Print the ratios; end with 1 where one is above its limit."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--staff", type=int, default=SIZE)
-    options = parser.parse_args()
-    result = run(options.staff)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, value in result.items():
-            print(f"{name:32} {value}")
-    raise SystemExit(any(result[name] > limit for name, limit in LIMITS.items()))
+    tell(run, LIMITS, __doc__, staff=SIZE)
 
 
 if __name__ == "__main__":

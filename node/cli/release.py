@@ -10,7 +10,8 @@ from node.cli import review
 from node.cli.state import ERR, OUT, State, print_json, print_table
 from node.handlers import HANDLERS
 from node.indicators import release as service
-from node.indicators.gate import VALUE, WITHHELD
+from node.indicators.compute import VALUE
+from node.indicators.gate import WITHHELD
 from node.indicators.preview import Preview, Table, preview
 from node.indicators.reasons import explain_reason
 

@@ -22,11 +22,11 @@ from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import NODE_ID, Node
 from node.db import Meta
-from node.exchange.records import get_record, read_content
+from node.exchange.records import get_record
 from node.exchange.shared import KIND as RELEASE
 from node.stream.models import Federation, Peer, StoredRecord
 from node.stream.peers import ACTIVE, list_peers
-from node.stream.service import CURRENT, EQUIVOCAL, QUARANTINED, append_record, get_federation
+from node.stream.service import CURRENT, EQUIVOCAL, QUARANTINED, append_record, get_federation, read_content
 
 KIND = "review"
 ACCEPTED, RETURNED = "accepted", "returned"

@@ -4,8 +4,6 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from federation.documents import read_object
-from federation.envelope import read_envelope
 from federation.errors import Conflict, InputRefused
 from node.access.permissions import Actor, check_permission
 from node.clock import format_time
@@ -58,9 +56,3 @@ def get_record(session: Session, record_id: str) -> StoredRecord:
     if len(found) > 1:
         raise Conflict("record-ambiguous", "编号不唯一，请多写几位。", "More than one id begins so; write more digits.")
     return found[0]
-
-
-def read_content(record: StoredRecord) -> dict[str, Any]:
-    """Return the content of a record that was verified when it was stored."""
-    content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
-    return content

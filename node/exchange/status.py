@@ -13,7 +13,6 @@ from sqlmodel import Session, col, select
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.explain import explain
-from node.exchange.records import read_content
 from node.stream.leases import find_lease
 from node.stream.models import (
     Federation,
@@ -25,7 +24,7 @@ from node.stream.models import (
     WaitingDocument,
 )
 from node.stream.peers import list_peers, list_reachable
-from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, WAITING, find_federation
+from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, WAITING, find_federation, read_content
 
 SYNC_JOB = "job:sync"
 SHOWN = 200

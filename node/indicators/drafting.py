@@ -12,7 +12,8 @@ from federation.documents import dump_document, format_time
 from federation.errors import InputRefused
 from federation.periods import Period
 from node.context import Node
-from node.indicators.gate import MISSING, VALUE, WITHHELD, Figures, Observation, protect_figures
+from node.indicators.compute import MISSING, VALUE
+from node.indicators.gate import WITHHELD, Figures, Observation, protect_figures
 from node.indicators.service import is_over
 from node.intake.models import DataChange
 

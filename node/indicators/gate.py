@@ -13,13 +13,12 @@ from itertools import product
 from typing import Any
 
 from federation.catalogue import Catalogue, Condition, Indicator, dims_key, read_dims
-from federation.disclosure import Cell, Protection, Relation, protect
+from federation.disclosure import TOO_SMALL, Cell, Protection, Relation, protect
 from node.config import PrivacySection
+from node.indicators.compute import MISSING, NOT_APPLICABLE, VALUE
 from node.indicators.models import Figure
 
-VALUE, MISSING, NOT_APPLICABLE, WITHHELD = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS
-TOO_SMALL, PROTECTS = "too-small", "protects"
-CALENDAR_YEAR = "Y"
+WITHHELD = "Q"  # SDMX CL_OBS_STATUS, beside those of a figure
 _WEIGHTS = (10_000, 100, 1)  # of a total, a one-way and a two-way cell: what people read most is withheld last
 
 Figures = Mapping[str, Mapping[str, Figure]]

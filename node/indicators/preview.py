@@ -17,9 +17,11 @@ from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.context import Node
 from node.db import last_number
-from node.indicators.gate import VALUE, WITHHELD
+from node.indicators.compute import VALUE
+from node.indicators.gate import WITHHELD
 from node.indicators.models import Release, ReleaseItem
-from node.indicators.release import content_of_record, find_record, get_release, list_items
+from node.indicators.release import find_record, get_release, list_items
+from node.stream.service import read_content
 
 Told = Mapping[str, Any]  # one observation of a document
 
@@ -145,7 +147,7 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:
     catalogue = load_catalogue()
     record = None if item.record_id else find_record(session, node, f"{item.dataflow}/{release.period}")
-    before = _by_place(content_of_record(record)["observations"]) if record else {}
+    before = _by_place(read_content(record)["observations"]) if record else {}
     explained = json.loads(item.explanation) if inside else {}
     tables = tuple(_tables(catalogue, read_object(item.content)["observations"], explained, before))
     return Flow(item.dataflow, item.digest, item.record_id, tables)

@@ -15,17 +15,15 @@ from sqlmodel import Session, col, select
 
 from federation.catalogue import load_catalogue
 from federation.documents import read_object, sha256_hex
-from federation.envelope import read_envelope
 from federation.errors import Conflict, InputRefused, NotPermitted
 from federation.keys import new_identifier
-from federation.periods import Period, read_period
+from federation.periods import YEAR, Period, read_period
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.db import last_number, lock_number
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, draft_contents
-from node.indicators.gate import CALENDAR_YEAR
 from node.indicators.models import Release, ReleaseItem
 from node.indicators.service import is_over
 from node.indicators.texts import STATE
@@ -181,7 +179,7 @@ def find_published(session: Session, label: str) -> Release | None:
 
 def _releasable(node: Node, label: str, *, provisional: bool) -> Period:
     period = read_period(label)
-    if period.frequency == CALENDAR_YEAR:
+    if period.frequency == YEAR:
         raise InputRefused(
             "period-local",
             "自然年数字只供本单位使用；对外发布请用工会年度，例如 2026U。",
@@ -291,12 +289,6 @@ def find_record(session: Session, node: Node, subject: str) -> StoredRecord | No
         StoredRecord.origin == node.node_id, StoredRecord.kind == KIND, StoredRecord.subject == subject
     )
     return session.exec(statement.order_by(col(StoredRecord.revision).desc()).limit(1)).first()
-
-
-def content_of_record(record: StoredRecord) -> dict[str, Any]:
-    """Return what a stored release says."""
-    content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
-    return content
 
 
 def _find(session: Session, label: str, state: str) -> list[Release]:

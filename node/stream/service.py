@@ -5,6 +5,7 @@ position n has seen every position below. The content is spliced in as exactly t
 """
 
 from datetime import datetime
+from typing import Any
 
 from securesystemslib.signer import SSlibKey
 from sqlalchemy import ColumnElement, bindparam, func
@@ -12,8 +13,8 @@ from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from federation.acceptance import ALL, HUB, Record, check_content_schema, read_signed_record
-from federation.documents import splice
-from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, sign
+from federation.documents import read_object, splice
+from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, read_envelope, sign
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import Member, read_public_key
 from node.clock import format_time
@@ -203,6 +204,12 @@ def _fill_outbox(session: Session, node: Node, federation: Federation, stored: S
     if federation.hub_id == node.node_id or stored.stream not in {ALL, HUB, f"node:{federation.hub_id}"}:
         return
     session.add(OutboxItem(record_id=stored.id, peer_id=federation.hub_id, updated_at=stored.stored_at))
+
+
+def read_content(record: StoredRecord) -> dict[str, Any]:
+    """Return the content of a record that was verified when it was stored."""
+    content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
+    return content
 
 
 def count_waiting(session: Session) -> int:

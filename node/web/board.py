@@ -118,12 +118,8 @@ def _choose(visitor: Visitor, code: str, period: str) -> tuple[Indicator, str, l
         raise InputRefused("indicator-unknown", "没有这个指标。", "There is no such indicator.")
     periods = read_periods(visitor.node, visitor.account, code)
     chosen = read_period(period).label if period else periods[0] if periods else ""
-    same = [label for label in periods if _frequency(label) == _frequency(chosen)]
+    same = [label for label in periods if read_period(label).frequency == read_period(chosen).frequency]
     return defined, chosen, same
-
-
-def _frequency(label: str) -> str:
-    return "U" if label.endswith("U") else "Q" if "Q" in label else "M"
 
 
 def _view(visitor: Visitor, defined: Indicator, period: str, table: str) -> View:

@@ -24,7 +24,7 @@ REPORTED, EXPECTED, KEPT_BACK = (
     Text("其中不公开", "Of these withheld"),
 )
 LOWER, UPPER, PLACE = Text("下四分位", "Lower quartile"), Text("上四分位", "Upper quartile"), Text("位置", "Place")
-INDICATOR, PERIOD = Text("指标", "Indicator"), Text("期间", "Period")
+PERIOD = Text("期间", "Period")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from node.access.permissions import ADMIN, ANALYST, OFFICER, Actor
 from node.audit.models import AuditEntry
 from node.exchange import inbox
 from node.exchange.hub import Cell, Column, report_matrix, review_release, take_review
-from node.exchange.records import read_content
 from node.stream.models import StoredRecord
+from node.stream.service import read_content
 from tests.exchange.conftest import World
 from tests.exchange.releases import count, publish, sign_release, take_releases
 
