@@ -25,12 +25,28 @@ RECORD_TYPE = "application/vnd.gonghui.record.v1+json"
 REQUEST_TYPE = "application/vnd.gonghui.request.v1+json"
 ANSWER_TYPE = "application/vnd.gonghui.answer.v1+json"
 RECEIPT_TYPE = "application/vnd.gonghui.receipt.v1+json"
-TYPES = (RECORD_TYPE, REQUEST_TYPE, ANSWER_TYPE, RECEIPT_TYPE)
+SEALED_TYPE = "application/vnd.gonghui.sealed.v1+json"
+HEADS_TYPE = "application/vnd.gonghui.heads.v1+json"
+CHECKPOINT_TYPE = "application/vnd.gonghui.checkpoint.v1+json"
+COSIGNATURE_TYPE = "application/vnd.gonghui.cosignature.v1+json"
+PARCEL_TYPE = "application/vnd.gonghui.parcel.v1+json"
+TYPES = (
+    RECORD_TYPE,
+    REQUEST_TYPE,
+    ANSWER_TYPE,
+    RECEIPT_TYPE,
+    SEALED_TYPE,
+    HEADS_TYPE,
+    CHECKPOINT_TYPE,
+    COSIGNATURE_TYPE,
+    PARCEL_TYPE,
+)
 
 MAX_ENVELOPE_BYTES = 1_000_000
 MAX_SIGNATURES = 8
 
-_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{4,200}={0,2})"\}'
+# 6,400 digits hold an ML-DSA-87 signature
+_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{4,6400}={0,2})"\}'
 _SHAPE = re.compile(
     rb'\{"payload":"([A-Za-z0-9+/]*={0,2})","payloadType":"([!-!#-\[\]-~]{1,120})","signatures":\[('
     + _SIGNATURE

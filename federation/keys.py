@@ -1,17 +1,24 @@
-"""Signing keys of nodes: Ed25519, made by `cryptography`, spoken for by `securesystemslib`.
+"""Signing keys of nodes, made by `cryptography`, spoken for by `securesystemslib`.
 
 A node's identity is a random identifier and never its key; the key id is securesystemslib's digest of the public key.
+The scheme (Ed25519 by default, ECDSA P-256 and P-384 for security modules, ML-DSA) belongs to the key as the member
+list names it; no message chooses one.
 """
 
 import base64
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey, MLDSA87PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -25,15 +32,30 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from federation.errors import TrustError
 
 
+_NEW_KEYS: dict[str, Callable[[], Any]] = {
+    "ed25519": Ed25519PrivateKey.generate,
+    "ecdsa-sha2-nistp256": lambda: generate_private_key(SECP256R1()),
+    "ecdsa-sha2-nistp384": lambda: generate_private_key(SECP384R1()),
+    "ml-dsa-44/1": MLDSA44PrivateKey.generate,
+    "ml-dsa-65/1": MLDSA65PrivateKey.generate,
+    "ml-dsa-87/1": MLDSA87PrivateKey.generate,
+}
+SCHEMES = tuple(_NEW_KEYS)  # securesystemslib's names, which TUF metadata use too
+ED25519 = SCHEMES[0]
+
+
 @dataclass(frozen=True)
 class Member:
     """A node of a federation as its member list names it: who owns which key, and whether it may speak now."""
 
     id: str
     federation: str
-    key: SSlibKey
+    key: SSlibKey  # the key in question
     active: bool = True
     is_hub: bool = False
+    groups: frozenset[str] = frozenset()
+    sealing_key: str = ""  # X25519, raw, base64; empty: nothing can be sealed to this member
+    revoked_at: datetime | None = None  # of `key`: what it signed counts only where evidence shows it older
 
 
 def new_identifier(prefix: str) -> str:
@@ -50,39 +72,45 @@ def write_private_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def new_private_pem() -> bytes:
-    """Return a new Ed25519 private key as unencrypted PKCS#8 PEM."""
-    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def new_private_pem(scheme: str = ED25519) -> bytes:
+    """Return a new private key of one of `SCHEMES` as unencrypted PKCS#8 PEM."""
+    pem: bytes = _NEW_KEYS[scheme]().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem
 
 
 def read_signer(pem: bytes) -> CryptoSigner:
-    """Read a PKCS#8 PEM private key; raise TrustError where it is not an Ed25519 key."""
+    """Read a PKCS#8 PEM private key; raise TrustError where it is none of `SCHEMES`."""
     try:
-        private = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
+        signer = CryptoSigner(load_pem_private_key(pem, password=None))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TrustError("key-unreadable", "密钥文件无法读取。", "The key file cannot be read.") from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise TrustError("key-type", "密钥不是 Ed25519。", "The key is not Ed25519.")
-    return CryptoSigner(private)
+    _check_scheme(signer.public_key)
+    return signer
 
 
 def public_pem(key: SSlibKey) -> str:
     """Return the public key as PEM text (SubjectPublicKeyInfo)."""
-    raw = bytes.fromhex(str(key.keyval["public"]))
-    public = Ed25519PublicKey.from_public_bytes(raw)
+    value = str(key.keyval["public"])
+    if key.scheme != ED25519:  # securesystemslib keeps the others as PEM
+        return value
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(value))
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 @lru_cache(maxsize=4096)
 def read_public_key(pem: str) -> SSlibKey:
-    """Read a public key in PEM; raise TrustError where it is not Ed25519. The key id is computed, never taken over."""
+    """Read a public key in PEM; raise TrustError where it is none of `SCHEMES`. The key id is computed, never taken."""
     try:
-        public = load_pem_public_key(pem.encode())
+        key = SSlibKey.from_crypto(load_pem_public_key(pem.encode()))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TrustError("key-unreadable", "公钥无法读取。", "The public key cannot be read.") from error
-    if not isinstance(public, Ed25519PublicKey):
-        raise TrustError("key-type", "密钥不是 Ed25519。", "The key is not Ed25519.")
-    return SSlibKey.from_crypto(public)
+    _check_scheme(key)
+    return key
+
+
+def _check_scheme(key: SSlibKey) -> None:
+    if key.scheme not in SCHEMES:
+        raise TrustError("key-type", "不支持的密钥算法。", "Keys of this algorithm are not used here.", scheme=key.scheme)
 
 
 def fingerprint(key: SSlibKey) -> str:

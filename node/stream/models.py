@@ -73,6 +73,9 @@ class Peer(SQLModel, table=True):
     keyid: str = Field(index=True)
     status: str = "active"  # or suspended
     is_hub: bool = False
+    transport: str = "direct"  # or relay, file: how it wants to be reached
+    groups: str = ""  # names, by blanks
+    sealing_key: str = ""  # X25519, raw, base64
     cursor: int = Field(default=0, sa_type=BigInteger)  # position in this peer's log up to which we have pulled
     failures: int = 0  # in a row; with the three below: back-off, cleared by any verified contact
     next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -80,6 +83,18 @@ class Peer(SQLModel, table=True):
     last_success_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_error: str = ""  # stable code
     skew_seconds: int = 0  # its clock minus ours, at the last verified answer
+
+
+class PeerKey(SQLModel, table=True):
+    """Every key that the member list names of a peer. `status`: active, retired (signs nothing new) or revoked."""
+
+    __tablename__ = "peer_key"
+    federation: str = Field(primary_key=True)
+    keyid: str = Field(primary_key=True)
+    peer_id: str = Field(index=True)
+    public_key: str  # PEM; the scheme belongs to the key
+    status: str = "active"
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # may lie before its discovery
 
 
 class Receipt(SQLModel, table=True):
