@@ -31,7 +31,6 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from federation.errors import TrustError
 
-
 _NEW_KEYS: dict[str, Callable[[], Any]] = {
     "ed25519": Ed25519PrivateKey.generate,
     "ecdsa-sha2-nistp256": lambda: generate_private_key(SECP256R1()),
@@ -110,7 +109,7 @@ def read_public_key(pem: str) -> SSlibKey:
 
 def _check_scheme(key: SSlibKey) -> None:
     if key.scheme not in SCHEMES:
-        raise TrustError("key-type", "不支持的密钥算法。", "Keys of this algorithm are not used here.", scheme=key.scheme)
+        raise TrustError("key-type", "不支持的密钥算法。", "Keys of this algorithm are not used here.")
 
 
 def fingerprint(key: SSlibKey) -> str:
