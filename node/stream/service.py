@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from securesystemslib.signer import SSlibKey
-from sqlalchemy import ColumnElement, bindparam, func
+from sqlalchemy import ColumnElement, bindparam
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
-from federation.acceptance import ALL, HUB, Record, check_content_schema, read_signed_record
+from federation.acceptance import Record, check_content_schema, read_signed_record
 from federation.documents import read_object, splice
 from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, read_envelope, sign
 from federation.errors import Conflict, InputRefused, TrustError
@@ -20,10 +20,10 @@ from federation.keys import Member, read_public_key
 from node.clock import format_time
 from node.context import Node
 from node.db import next_number
-from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
+from node.stream.models import Federation, Peer, StoredRecord
+from node.stream.outbox import fill_outbox
 from schemas import schema_digest
 
-WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
 VERSION = 1
 
@@ -115,7 +115,7 @@ def append_record(
     }
     record = _sign(node, row, header, content)
     stored = keep(session, record, position=position, stored_at=at)
-    _fill_outbox(session, node, row, stored)
+    fill_outbox(session, node.node_id, row, stored)
     return stored
 
 
@@ -199,20 +199,7 @@ def _check_next_revision(
         )
 
 
-def _fill_outbox(session: Session, node: Node, federation: Federation, stored: StoredRecord) -> None:
-    """Note that a college pushes to the hub, which serves it on; the hub itself is pulled from."""
-    if federation.hub_id == node.node_id or stored.stream not in {ALL, HUB, f"node:{federation.hub_id}"}:
-        return
-    session.add(OutboxItem(record_id=stored.id, peer_id=federation.hub_id, updated_at=stored.stored_at))
-
-
 def read_content(record: StoredRecord) -> dict[str, Any]:
     """Return the content of a record that was verified when it was stored."""
     content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
     return content
-
-
-def count_waiting(session: Session) -> int:
-    """Return how many records still have to reach a peer."""
-    statement = select(func.count()).select_from(OutboxItem).where(OutboxItem.state == WAITING)
-    return int(session.exec(statement).one())
