@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 
 from federation.documents import dump_document, format_time, read_object, read_time
 from federation.envelope import (
@@ -62,7 +62,7 @@ class Answer:
 
 
 def build_request(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     op: str,
     origin: str,
@@ -107,7 +107,7 @@ def open_request(
 
 
 def build_answer(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     op: str,
     origin: str,
