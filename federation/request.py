@@ -168,8 +168,9 @@ def open_answer(
 
 
 def signing_member(envelope: Envelope, find_member: FindMember) -> Member:
-    """Return the first active member whose key claims to have signed; raise TrustError where there is none."""
+    """Return the first active member whose key claims to have signed, a revoked key last; raise TrustError for none."""
     found = [member for keyid in envelope.keyids if (member := find_member(keyid)) is not None]
+    found.sort(key=lambda member: member.revoked_at is not None)  # a key that stands vouches for one that was revoked
     for member in found:
         if member.active:
             return member
