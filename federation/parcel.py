@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 
 from federation.documents import dump_document, format_time, read_object, read_time, sha256_hex
 from federation.envelope import (
@@ -106,7 +106,7 @@ class RawParcel:
 
 
 def build_parcel(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     origin: str,
     federation: str,

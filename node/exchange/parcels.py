@@ -191,7 +191,7 @@ def _load_all(
         return
     read = session.get(PeerRead, (federation.id, peer.id))
     cursor = read.cursor if read else 0
-    member = member_of(peer)
+    member = member_of(session, peer)
     load.log_first = load.log_last = cursor
     while True:
         page = read_page(session, node, member, federation.hub_id, cursor)
@@ -255,7 +255,7 @@ def owes_receipts(session: Session, federation_id: str, peer_id: str) -> bool:
 
 def _missed(session: Session, node: Node, federation: Federation, peer: Peer, state: PeerParcels) -> Iterator[bytes]:
     """Give what the peer's newest manifest says it lacks and may have from us."""
-    member: Member = member_of(peer)
+    member: Member = member_of(session, peer)
     for gap in json.loads(state.misses):
         page = read_missing(session, node, member, federation.hub_id, gap)
         for _, envelope in page.enclosed:
