@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 
 from federation.documents import read_object
 from federation.envelope import join_page, read_envelope
@@ -53,7 +53,7 @@ class Speaker:
     """Who speaks: our node id and signing key."""
 
     node_id: str
-    signer: CryptoSigner
+    signer: Signer
 
 
 def check_url(url: str) -> str:

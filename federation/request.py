@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 
 from federation.documents import dump_document, format_time, read_object, read_time
 from federation.envelope import (
@@ -62,7 +62,7 @@ class Answer:
 
 
 def build_request(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     op: str,
     origin: str,
@@ -107,7 +107,7 @@ def open_request(
 
 
 def build_answer(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     op: str,
     origin: str,
@@ -166,8 +166,9 @@ def open_answer(
 
 
 def signing_member(envelope: Envelope, find_member: FindMember) -> Member:
-    """Return the first active member whose key claims to have signed; raise TrustError where there is none."""
+    """Return the first active member whose key claims to have signed, a revoked key last; raise TrustError for none."""
     found = [member for keyid in envelope.keyids if (member := find_member(keyid)) is not None]
+    found.sort(key=lambda member: member.revoked_at is not None)  # a key that stands vouches for one that was revoked
     for member in found:
         if member.active:
             return member

@@ -7,7 +7,7 @@ position n has seen every position below. The content is spliced in as exactly t
 from datetime import datetime
 from typing import Any
 
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import Key
 from sqlalchemy import ColumnElement, bindparam, func
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
@@ -53,7 +53,7 @@ def get_federation(session: Session) -> Federation:
 
 def find_member(session: Session, node: Node, federation: Federation, keyid: str) -> Member | None:
     """Return who owns the key `keyid` in this federation: ourselves, or a peer whatever its status."""
-    own: SSlibKey = node.signer.public_key
+    own: Key = node.signer.public_key
     if keyid == own.keyid:
         return Member(node.node_id, federation.id, own, is_hub=federation.hub_id == node.node_id)
     row = session.execute(_MEMBER, {"federation": federation.id, "keyid": keyid}).first()
