@@ -58,7 +58,7 @@ def read_anchor(data: bytes) -> Anchor:
     except TrustError as error:
         raise InputRefused(
             "anchor-unreadable",
-            "这不是联盟的信任锚文件。请向联盟管理员索取。",
+            "这不是联合体的信任锚文件。请向联合体签署人索取。",
             "This is no anchor file. Ask an officer of the federation for it.",
             reason=error.code,
         ) from error

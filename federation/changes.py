@@ -169,7 +169,7 @@ def remove_officer(keyid: str) -> Change:
     def change(roll: Roll) -> Roll:
         left = tuple(officer for officer in roll.officers if officer.keyid != keyid)
         if len(left) == len(roll.officers):
-            _refuse("officer-unknown", "没有这位管理员。", "There is no officer with this key.")
+            _refuse("officer-unknown", "没有这位签署人。", "There is no officer with this key.")
         return replace(roll, officers=left)
 
     return change

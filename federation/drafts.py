@@ -1,4 +1,4 @@
-"""Drafts (草稿): changes of the member list on their way to t officers, each signing at their own machine, off line.
+"""Drafts (变更草稿): changes of the member list on their way to t officers, each at their own machine.
 
 A draft is the metadata and the target files as they shall be, with the signatures so far. Whoever signs looks at the
 differences that their own machine computed from the list it last verified and the draft's bytes; nothing that a draft
@@ -147,7 +147,7 @@ def read_outcome(held: MemberList | None, draft: Draft) -> Outcome:
     targets = _pick(metadata[TARGETS].signed.targets, known)
     roll = read_roll(targets)
     if roll.federation != draft.federation:
-        raise TrustError("list-federation", "这是另一联盟的名录。", "This is the list of another federation.")
+        raise TrustError("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
     check_keys(roll, metadata[ROOT], metadata[TARGETS])
     holds = held.holds if held else ()
     if HOLD in draft.metadata:
@@ -190,7 +190,7 @@ def sign_draft(held: MemberList | None, draft: Draft, signer: Signer, *, seen: O
     keyid = signer.public_key.keyid
     roles = {count.role for count in progress(held, draft) if keyid in count.keyids}
     if not roles:
-        raise TrustError("officer-unknown", "该密钥不是管理员的。", "This key is not one of the officers'.")
+        raise TrustError("officer-unknown", "该密钥不是签署人的。", "This key is not one of the officers'.")
     signed = dict(draft.metadata)
     for role in roles:
         metadata = check_metadata(draft.metadata[role], role)

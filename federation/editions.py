@@ -121,7 +121,7 @@ def _next_version(files: Files, role: str, key: Key) -> int:
             if version >= MAX_INTEGER:
                 raise Conflict(
                     "list-versions-used-up",
-                    "版本号已用尽，须由管理员更换汇总节点密钥。",
+                    "版本号已用尽，须由签署人更换汇总节点密钥。",
                     "No version is left; the officers must replace the hub's key.",
                 )
             return version + 1

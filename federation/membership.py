@@ -183,9 +183,9 @@ def check_keys(roll: Roll, root: Metadata[Any], targets: Metadata[Any]) -> None:
     roles, hold = root.signed.roles, targets.signed.delegations.roles[HOLD]
     officer_roles = (roles[ROOT], roles[TARGETS])
     if any(set(role.keyids) != officers or role.threshold != roll.threshold for role in officer_roles):
-        raise _refuse("list-officers", "名录中的管理员与签名密钥不符。", "The officers named are not those who sign.")
+        raise _refuse("list-officers", "名录中的签署人与签名密钥不符。", "The officers named are not those who sign.")
     if set(hold.keyids) != officers:
-        raise _refuse("list-officers", "名录中的管理员与签名密钥不符。", "The officers named are not those who sign.")
+        raise _refuse("list-officers", "名录中的签署人与签名密钥不符。", "The officers named are not those who sign.")
     if any(set(roles[role].keyids) != {roll.hub_keyid} for role in (TIMESTAMP, SNAPSHOT)):
         raise _refuse("list-hub-key", "名录签发密钥不是汇总节点的。", "The hub's list key is not one of its own keys.")
 
@@ -298,7 +298,7 @@ def _read(files: dict[str, bytes], targets: dict[str, bytes], federation: str) -
     holds = targets.pop(HOLDS, b"")
     roll = read_roll(targets)
     if roll.federation != federation:
-        raise _refuse("list-federation", "这是另一联盟的名录。", "This is the list of another federation.")
+        raise _refuse("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
     metadata = {}
     for path in sorted(files, key=version_in):
         if role := role_of(path):

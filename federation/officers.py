@@ -1,4 +1,4 @@
-"""An officer's key (管理员密钥): a file that a person keeps in a safe, and the card that tells others its public half.
+"""A list officer's key (签署人密钥): a file for a safe, and the card with its public half.
 
 The key is PKCS#8 PEM, with a passphrase if wished, and never lies on the hub. The card is signed by the key it names;
 that it is the officer's is for people to know, who compare its fingerprint.
@@ -70,7 +70,7 @@ def read_card(data: bytes) -> Officer:
     except TrustError as error:
         raise InputRefused(
             "officer-card-unreadable",
-            "这不是管理员公钥文件。",
+            "这不是签署人公钥文件。",
             "This is no officer's card.",
             reason=error.code,
         ) from error

@@ -16,7 +16,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import Key
 
 from federation.documents import dump_document, format_time, read_object, read_time, sha256_hex
 from federation.errors import TrustError
@@ -84,13 +84,13 @@ class MemberEntry:
 
 @dataclass(frozen=True)
 class Officer:
-    """One officer, who signs root and targets with this key, off line."""
+    """One list officer, who signs root and targets with this key, off line."""
 
     name: str
     pem: str
 
     @property
-    def key(self) -> SSlibKey:
+    def key(self) -> Key:
         """Return the public key; raise TrustError where it cannot be read."""
         return read_public_key(self.pem)
 
@@ -130,7 +130,7 @@ class Roll:
     extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property
-    def hub_key(self) -> SSlibKey:
+    def hub_key(self) -> Key:
         """Return the hub's key that signs timestamp and snapshot; raise TrustError where the hub does not own it."""
         for key in self.members[self.hub].active_keys:
             if key.keyid == self.hub_keyid:
@@ -236,9 +236,9 @@ def check_roll(roll: Roll) -> None:
     """Raise TrustError unless the roll keeps the rules at the head of this module."""
     owners = {officer.keyid: officer.name for officer in roll.officers}
     if len(owners) != len(roll.officers):
-        raise _refuse("list-key-twice", "两位管理员使用同一密钥。", "Two officers have one key.")
+        raise _refuse("list-key-twice", "两位签署人使用同一密钥。", "Two officers have one key.")
     if not 1 <= roll.threshold <= len(owners):
-        raise _refuse("officers-too-few", "管理员人数少于所需签名数。", "Fewer officers than signatures asked for.")
+        raise _refuse("officers-too-few", "签署人人数少于所需签名数。", "Fewer officers than signatures asked for.")
     for entry in roll.members.values():
         for key in entry.keys:
             if read_public_key(key.pem).keyid != key.keyid:

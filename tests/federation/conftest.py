@@ -25,7 +25,7 @@ def new_signer() -> CryptoSigner:
     return read_signer(new_private_pem())
 
 
-def officer_of(signer: CryptoSigner, name: str = "管理员") -> Officer:
+def officer_of(signer: CryptoSigner, name: str = "签署人") -> Officer:
     return Officer(name, public_pem(signer.public_key))
 
 
@@ -48,8 +48,8 @@ class Circle:
 
     def __post_init__(self) -> None:
         hub = entry_of(self.hub, "省总", roles=("hub",), url="https://hub.example.edu")
-        officers = tuple(officer_of(signer, f"管理员{n}") for n, signer in enumerate(self.officers))
-        roll = Roll(new_identifier("f"), "示例联盟", hub.id, self.hub.public_key.keyid, officers, 2, {hub.id: hub})
+        officers = tuple(officer_of(signer, f"签署人{n}") for n, signer in enumerate(self.officers))
+        roll = Roll(new_identifier("f"), "示例联合体", hub.id, self.hub.public_key.keyid, officers, 2, {hub.id: hub})
         self.publish(found(roll, now=self.now), first=True)
         self.root = self.served["1.root.json"]
 
