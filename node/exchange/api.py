@@ -23,7 +23,6 @@ from node.clock import format_time
 from node.context import Node
 from node.exchange.inbox import PUSH, check_room, receive
 from node.exchange.membership_api import Body, HandlersOf
-from node.exchange.membership_api import router as membership
 from node.exchange.nonces import use_nonce
 from node.exchange.refreshing import note_versions
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
@@ -34,7 +33,6 @@ from node.stream.models import Receipt
 from node.stream.service import find_federation, find_member, get_federation
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
-router.include_router(membership)
 
 
 @router.get("/.well-known/gonghui")

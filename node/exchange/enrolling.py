@@ -167,9 +167,7 @@ def _pin_anchor(session: Any, node: Node, anchor: Anchor) -> None:
             f"This node is in the federation “{federation.name}” already; today it can be in one.",
         )
     if federation is None:
-        session.add(
-            Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock())
-        )
+        session.add(Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock()))
         session.flush()
     hub: Peer | None = find_peer(session, anchor.federation, anchor.hub)
     if hub is not None and hub.keyid != anchor.hub_keyid and find_state(session, anchor.federation) is None:

@@ -107,5 +107,3 @@ def _first_roll(
         threshold=threshold,
         members=members,
     )
-
-

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, delete, select
 from federation.anchor import build_anchor
 from federation.errors import TrustError
 from federation.membership import Files, MemberList, open_list
+from federation.roll import KeyEntry, MemberEntry
 from node.audit import write_audit
 from node.context import Node
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
@@ -104,34 +105,41 @@ def take_members(session: Session, node: Node, found: MemberList, at: datetime) 
     session.exec(delete(PeerKey).where(col(PeerKey.federation) == found.federation))
     for entry in found.members.values():
         for key in entry.keys:
-            session.add(
-                PeerKey(
-                    federation=found.federation,
-                    keyid=key.keyid,
-                    peer_id=entry.id,
-                    public_key=key.pem,
-                    status=key.status,
-                    revoked_at=key.revoked_at,
-                )
-            )
-        if entry.id == node.node_id:
-            continue
-        peer: Peer | None = find_peer(session, found.federation, entry.id)
-        present = (*entry.active_keys, *entry.keys)[0]
-        if peer is None:
-            peer = Peer(federation=found.federation, id=entry.id, name="", public_key="", keyid="")
-        elif peer.keyid != present.keyid:
-            write_audit(
-                session, account_id="system", action="member.key-changed", subject=peer.id, at=at, keyid=present.keyid
-            )
-        peer.name, peer.code, peer.transport = entry.name, entry.code, entry.transport
-        peer.url = entry.url or (peer.url if entry.id == found.roll.hub else "")
-        peer.groups, peer.sealing_key = " ".join(sorted(entry.groups)), entry.sealing_key
-        peer.public_key, peer.keyid, peer.is_hub = present.pem, present.keyid, entry.id == found.roll.hub
-        status = found.status_of(entry.id, at)
-        peer.status = status if status in {ACTIVE, SUSPENDED} else SUSPENDED
-        session.add(peer)
+            session.add(_key_row(found.federation, entry, key))
+        if entry.id != node.node_id:
+            _take_member(session, found, entry, at)
     session.flush()
+
+
+def _key_row(federation_id: str, entry: MemberEntry, key: KeyEntry) -> PeerKey:
+    return PeerKey(
+        federation=federation_id,
+        keyid=key.keyid,
+        peer_id=entry.id,
+        public_key=key.pem,
+        status=key.status,
+        revoked_at=key.revoked_at,
+    )
+
+
+def _take_member(session: Session, found: MemberList, entry: MemberEntry, at: datetime) -> None:
+    is_hub = entry.id == found.roll.hub
+    present = (*entry.active_keys, *entry.keys)[0]
+    peer = find_peer(session, found.federation, entry.id)
+    if peer is None:
+        peer = Peer(federation=found.federation, id=entry.id, name="", public_key="", keyid="")
+    elif peer.keyid != present.keyid:
+        write_audit(
+            session, account_id="system", action="member.key-changed", subject=peer.id, at=at, keyid=present.keyid
+        )
+    peer.name, peer.code, peer.transport = entry.name, entry.code, entry.transport
+    peer.url = entry.url
+    if is_hub and not peer.url:  # a hub that does not say its address is found at the anchor's
+        peer.url = session.get_one(MemberListState, found.federation).urls.partition(" ")[0]
+    peer.groups, peer.sealing_key = " ".join(sorted(entry.groups)), entry.sealing_key
+    peer.public_key, peer.keyid, peer.is_hub = present.pem, present.keyid, is_hub
+    peer.status = ACTIVE if found.status_of(entry.id, at) == ACTIVE else SUSPENDED
+    session.add(peer)
 
 
 def pin(session: Session, federation_id: str, root: bytes, *, urls: str = "", hub_keyid: str = "") -> MemberListState:
