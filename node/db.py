@@ -5,14 +5,15 @@ from `next_number`, which holds the counter's row until commit; a sequence of th
 readers that overtake a slow writer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, event, text, update
+from sqlalchemy import ClauseElement, Connection, Dialect, Engine, event, update
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
@@ -79,6 +80,70 @@ def last_number(session: Session, name: str) -> int:
     return counter.value if counter else 0
 
 
+class Prepared:
+    """A statement of the hot path, compiled once a dialect and run on the driver's cursor within our transaction.
+
+    Values are converted on their way in as their types say; rows come as the driver gives them, so select plain texts,
+    integers and bytes only.
+    """
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self._statement = statement
+        self._compiled: dict[str, _Compiled] = {}
+
+    def all(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return the rows for these values of the statement's parameters."""
+        rows: list[tuple[Any, ...]] = self._run(connection, values).fetchall()
+        return rows
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run a statement that gives no rows; return how many it has touched."""
+        return int(self._run(connection, values).rowcount)
+
+    def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        compiled = self._compiled.get(connection.dialect.name) or self._compile(connection.dialect)
+        merged = {**compiled.fixed, **values}
+        for name, convert in compiled.converters.items():
+            merged[name] = convert(merged[name])
+        given = [merged[name] for name in compiled.order] if compiled.order else merged
+        return _run_on_driver(connection, compiled.text, given)
+
+    def _compile(self, dialect: Dialect) -> "_Compiled":
+        compiled = self._statement.compile(dialect=dialect)
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError("not a statement with parameters")
+        converters = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
+        }
+        found = _Compiled(
+            str(compiled),
+            compiled.params,
+            tuple(compiled.positiontup or ()),
+            {name: convert for name, convert in converters.items() if convert is not None},
+        )
+        self._compiled[dialect.name] = found
+        return found
+
+
+class _Compiled(NamedTuple):
+    """A statement's text for one driver, the values written in it, the order of its parameters, their conversions."""
+
+    text: str
+    fixed: Mapping[str, Any]
+    order: tuple[str, ...]
+    converters: Mapping[str, Callable[[Any], Any]]
+
+
+def _run_on_driver(connection: Connection, statement: str, values: Any = ()) -> Any:
+    """Run a statement without what SQLAlchemy does around one; its failure is told as SQLAlchemy would."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, values)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from error
+    return cursor
+
+
 class Database:
     """One database; safe to share between threads."""
 
@@ -112,11 +177,18 @@ class Database:
         """
         engine = self._writing if durable else self._noting
         with Session(engine, expire_on_commit=False) as session, _storage_errors():
-            session.connection()  # BEGIN now: on SQLite this takes the write lock
-            if not durable and engine.dialect.name == "postgresql":
-                session.execute(text("SET LOCAL synchronous_commit = off"))
+            connection = session.connection()  # BEGIN now: on SQLite this takes the write lock
+            if not durable:
+                _let_commit_run_ahead(connection)
             yield session
             session.commit()
+
+    @contextmanager
+    def note(self) -> Iterator[Connection]:
+        """Give a transaction as `write(durable=False)` does, without objects: for what each request notes."""
+        with _storage_errors(), self._noting.begin() as connection:
+            _let_commit_run_ahead(connection)
+            yield connection
 
     def create_tables(self) -> None:
         """Create every table, and every column of a table, that is missing."""
@@ -161,7 +233,13 @@ def _begin_sqlite(connection: Connection) -> None:
     if writes and connection.info.get("durable", True) is not durable:
         connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.info["durable"] = durable
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    _run_on_driver(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _let_commit_run_ahead(connection: Connection) -> None:
+    """Let PostgreSQL's commit not wait for the disk; on SQLite `_begin_sqlite` has seen to it."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 @contextmanager

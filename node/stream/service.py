@@ -5,7 +5,7 @@ position n has seen every position below. The content is spliced in as exactly t
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from securesystemslib.signer import SSlibKey
 from sqlalchemy import ColumnElement, bindparam, func
@@ -19,7 +19,7 @@ from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import Member, read_public_key
 from node.clock import format_time
 from node.context import Node
-from node.db import next_number
+from node.db import Prepared, next_number
 from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
 from schemas import schema_digest
 
@@ -28,9 +28,12 @@ CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeh
 VERSION = 1
 
 
+_HOME = Prepared(core_select(col(Federation.id), col(Federation.hub_id)).order_by(col(Federation.joined_at)).limit(1))
 _FEDERATION = select(Federation).order_by(col(Federation.joined_at)).limit(1)  # statements of every request: built once
-_MEMBER = core_select(col(Peer.id), col(Peer.public_key), col(Peer.status)).where(
-    col(Peer.federation) == bindparam("federation"), col(Peer.keyid) == bindparam("keyid")
+_MEMBER = Prepared(
+    core_select(col(Peer.id), col(Peer.public_key), col(Peer.status)).where(
+        col(Peer.federation) == bindparam("federation"), col(Peer.keyid) == bindparam("keyid")
+    )
 )
 
 
@@ -43,23 +46,42 @@ def get_federation(session: Session) -> Federation:
     """Return the federation this node belongs to; raise Conflict with the mend where it has joined none."""
     federation = find_federation(session)
     if federation is None:
-        raise Conflict(
-            "federation-missing",
-            "本节点尚未加入任何联合体，请先运行 gonghui peer add。",
-            "This node has joined no federation; run `gonghui peer add` first.",
-        )
+        raise _no_federation()
     return federation
 
 
-def find_member(session: Session, node: Node, federation: Federation, keyid: str) -> Member | None:
+class Home(NamedTuple):
+    """What a request needs to know of the federation it comes from."""
+
+    id: str
+    hub_id: str
+
+
+def get_home(session: Session) -> Home:
+    """Return the federation this node belongs to as `get_federation` does, on the hot path of every request."""
+    rows = _HOME.all(session.connection(), {})
+    if not rows:
+        raise _no_federation()
+    return Home(*rows[0])
+
+
+def _no_federation() -> Conflict:
+    return Conflict(
+        "federation-missing",
+        "本节点尚未加入任何联合体，请先运行 gonghui peer add。",
+        "This node has joined no federation; run `gonghui peer add` first.",
+    )
+
+
+def find_member(session: Session, node: Node, federation: Federation | Home, keyid: str) -> Member | None:
     """Return who owns the key `keyid` in this federation: ourselves, or a peer whatever its status."""
     own: SSlibKey = node.signer.public_key
     if keyid == own.keyid:
         return Member(node.node_id, federation.id, own, is_hub=federation.hub_id == node.node_id)
-    row = session.execute(_MEMBER, {"federation": federation.id, "keyid": keyid}).first()
-    if row is None:
+    rows = _MEMBER.all(session.connection(), {"federation": federation.id, "keyid": keyid})
+    if not rows:
         return None
-    peer_id, pem, status = row
+    peer_id, pem, status = rows[0]
     key = read_public_key(pem)
     if key.keyid != keyid:  # the id is computed from the key, never believed
         return None
