@@ -5,20 +5,20 @@ from `next_number`, which holds the counter's row until commit; a sequence of th
 readers that overtake a slow writer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Dialect, Engine, event, update
+from sqlalchemy import Connection, Engine, event, update
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 from federation.errors import StorageError
 from node.migration import add_missing_columns, describe_tables
+from node.prepared import run_on_driver
 
 BUSY_SECONDS = 10
 
@@ -78,70 +78,6 @@ def last_number(session: Session, name: str) -> int:
     """Return the last number of the counter `name` given out; 0 before the first."""
     counter = session.get(Counter, name, populate_existing=True)
     return counter.value if counter else 0
-
-
-class Prepared:
-    """A statement of the hot path, compiled once a dialect and run on the driver's cursor within our transaction.
-
-    Values are converted on their way in as their types say; rows come as the driver gives them, so select plain texts,
-    integers and bytes only.
-    """
-
-    def __init__(self, statement: ClauseElement) -> None:
-        self._statement = statement
-        self._compiled: dict[str, _Compiled] = {}
-
-    def all(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Return the rows for these values of the statement's parameters."""
-        rows: list[tuple[Any, ...]] = self._run(connection, values).fetchall()
-        return rows
-
-    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run a statement that gives no rows; return how many it has touched."""
-        return int(self._run(connection, values).rowcount)
-
-    def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
-        compiled = self._compiled.get(connection.dialect.name) or self._compile(connection.dialect)
-        merged = {**compiled.fixed, **values}
-        for name, convert in compiled.converters.items():
-            merged[name] = convert(merged[name])
-        given = [merged[name] for name in compiled.order] if compiled.order else merged
-        return _run_on_driver(connection, compiled.text, given)
-
-    def _compile(self, dialect: Dialect) -> "_Compiled":
-        compiled = self._statement.compile(dialect=dialect)
-        if not isinstance(compiled, SQLCompiler):
-            raise TypeError("not a statement with parameters")
-        converters = {
-            name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
-        }
-        found = _Compiled(
-            str(compiled),
-            compiled.params,
-            tuple(compiled.positiontup or ()),
-            {name: convert for name, convert in converters.items() if convert is not None},
-        )
-        self._compiled[dialect.name] = found
-        return found
-
-
-class _Compiled(NamedTuple):
-    """A statement's text for one driver, the values written in it, the order of its parameters, their conversions."""
-
-    text: str
-    fixed: Mapping[str, Any]
-    order: tuple[str, ...]
-    converters: Mapping[str, Callable[[Any], Any]]
-
-
-def _run_on_driver(connection: Connection, statement: str, values: Any = ()) -> Any:
-    """Run a statement without what SQLAlchemy does around one; its failure is told as SQLAlchemy would."""
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement, values)
-    except connection.dialect.loaded_dbapi.Error as error:
-        raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from error
-    return cursor
 
 
 class Database:
@@ -233,7 +169,7 @@ def _begin_sqlite(connection: Connection) -> None:
     if writes and connection.info.get("durable", True) is not durable:
         connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.info["durable"] = durable
-    _run_on_driver(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+    run_on_driver(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _let_commit_run_ahead(connection: Connection) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 
 from federation.errors import StorageError
-from node.db import Database, Meta, Prepared, UtcDateTime, last_number, next_number
+from node.db import Database, Meta, UtcDateTime, last_number, next_number
+from node.prepared import Prepared
 from node.stream.models import UsedNonce
 
 

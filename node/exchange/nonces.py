@@ -14,7 +14,8 @@ from federation.documents import format_time
 from federation.errors import TrustError
 from federation.request import Request
 from node.context import Node
-from node.db import Prepared, UtcDateTime
+from node.db import UtcDateTime
+from node.prepared import Prepared
 
 KEEP_FURTHER = timedelta(days=1)
 _FORGET_EVERY = 64

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 from federation.acceptance import ALL, HUB
 from federation.keys import Member
 from node.context import Node
-from node.db import Prepared
+from node.prepared import Prepared
 from node.stream.models import Receipt, StoredRecord
 from node.stream.service import PLACEHOLDER, QUARANTINED
 
