@@ -31,6 +31,7 @@ from federation.envelope import (
     SEALED_TYPE,
     Envelope,
     check_signature,
+    check_signed_by,
     check_type,
     read_envelope,
 )
@@ -257,7 +258,7 @@ def check_content_schema(record: Record, find_schema: Callable[[str], bytes] = l
 def open_receipt(envelope: Envelope, issuer: Member) -> Receipt:
     """Verify and read what `issuer` says of a record of ours; raise TrustError with a stable code."""
     check_type(envelope, RECEIPT_TYPE)
-    check_signature(envelope, issuer.key)
+    check_signed_by(envelope, issuer.keys)
     payload = read_receipt_payload(envelope)
     if (payload["issuer"], payload["federation"]) != (issuer.id, issuer.federation):
         raise TrustError("origin-mismatch", "回执冒用他人名义。", "The receipt is in another node's name.")
