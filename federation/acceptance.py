@@ -12,9 +12,10 @@
      9 sequence and previous
 
 Position and content are believed separately. What fails an outer step leaves nothing but digest and reason; a gap or an
-unknown key waits. What fails an inner step keeps its place in the chain, so that what follows is not held up by it; so does what is sealed to others (a hub carries it, a
-member that joins later finds it). The outer steps of a sealed record are taken on its clear header alone.
-Nothing of a stranger's payload is parsed. Nothing here stores: callers do, in one transaction.
+unknown key waits. What fails an inner step keeps its place in the chain, so that what follows is not held up by it; so
+does what is sealed to others (a hub carries it, a member that joins later finds it): the outer steps of a sealed record
+are taken on its clear header alone. Nothing of a stranger's payload is parsed. Nothing here stores: callers do, in one
+transaction.
 """
 
 from collections.abc import Callable, Mapping
@@ -225,7 +226,7 @@ def accept_inner(record: Record, memory: Memory, keyring: Keyring = NO_KEYS) -> 
     try:
         record = open_record(record, keyring)  # 10
         check_content_schema(record, memory.find_schema)  # 11
-        _check_grant(record, memory)  # 12
+        check_grant(record, memory.find_member(record.keyid), memory.find_grants())  # 12
         _check_revision(record, memory)  # 14
     except TrustError as error:
         conflict = str(error.params.get("conflicts_with", ""))
@@ -251,7 +252,9 @@ def check_content_schema(record: Record, find_schema: Callable[[str], bytes] = l
     if listed or has_schema(record.schema):
         raise TrustError("schema-digest", "格式定义的摘要不符。", "The schema has another digest here.")
     if has_schema(f"{record.kind}.v1"):
-        raise TrustError("schema-unknown", "不认识的格式定义，请升级本节点。", "The schema is unknown; update this node.")
+        raise TrustError(
+            "schema-unknown", "不认识的格式定义，请升级本节点。", "The schema is unknown; update this node."
+        )
     raise TrustError("kind-unknown", "不认识的条目类型。", "The kind is unknown here.")
 
 
@@ -379,10 +382,9 @@ def _place(record: Record, memory: Memory) -> Outcome:
     return outcome
 
 
-def _check_grant(record: Record, memory: Memory) -> None:
-    member = memory.find_member(record.keyid)
-    grants = memory.find_grants()
-    if grants is None:
+def check_grant(record: Record, member: Member | None, grants: Grants | None) -> None:
+    """Step 12: its origin may say this kind, in this schema, and all its readers may read that; raise TrustError."""
+    if grants is None:  # none are signed: an earlier federation
         allowed = record.kind not in HUB_KINDS or bool(member and member.is_hub)
     else:
         dataflow = dataflow_of(record.kind, record.subject)

@@ -1,9 +1,10 @@
 """The subset of JSON Schema in which schemas may come from outside, with the member list: read, held to it, applied.
 
-Officers sign such schemas, yet a program that runs for years must not hang on one. So: closed list of keywords, no
-reference but to the schema's own `$defs`, none that leads back to itself, and a bound on the size that it has when every
-reference is written out (definitions that name each other twice would else grow without end). Patterns are whole (`^...$`)
-and run on an engine whose time is linear in the text, with a bound on what a pattern compiles to. Nothing is fetched.
+Officers sign such schemas, yet a program that runs for years must not hang on one. So: a closed list of keywords, no
+reference but to the schema's own `$defs`, none that leads back to itself, and a bound on the size that it has when
+every reference is written out (definitions that name each other twice would else grow without end). Patterns are whole
+(`^...$`) and run on an engine whose time is linear in the text, with a bound on what a pattern compiles to. Nothing is
+fetched.
 """
 
 from functools import lru_cache
@@ -33,7 +34,10 @@ _SEVERAL = ("oneOf", "anyOf", "allOf")
 
 
 def check_listed_schema(name: str, data: bytes, value: Any) -> None:
-    """Raise TrustError unless `value` conforms to the schema `data`; `schema-refused` where that is not of the subset."""
+    """Raise TrustError unless `value` conforms to the schema `data`; `schema-refused` where that is not of the subset.
+
+    The value is never named, nor the place: a listed schema may name members after anything.
+    """
     if not compile_schema(name, data).is_valid(value):
         raise TrustError(
             "schema-invalid", f"内容不符合 {name}。", f"The content does not conform to {name}.", schema=name

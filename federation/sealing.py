@@ -5,9 +5,9 @@
     ciphertext     {kind, schema, subject, revision, supersedes, policy, salt, content}, under the content key
 
 The suite belongs to the type and to the listed key: X25519, HKDF-SHA256, ChaCha20-Poly1305. HPKE's `info` and the
-cipher's associated data are the clear header, so that nothing of it can be exchanged for another's. Neither cipher binds
-a ciphertext to one key: whoever seals could craft one that two keys open differently. So the header commits to the
-plaintext (SHA-256; the salt inside hides short contents), every reader checks it, and plaintext and record together
+cipher's associated data are the clear header, so that nothing of it can be exchanged for another's. Neither cipher
+binds a ciphertext to one key: whoever seals could craft one that two keys open differently. So the header commits to
+the plaintext (SHA-256; the salt inside hides short contents), every reader checks it, and plaintext and record together
 prove the content to a third person. Up to 32 readers have a wrap each; more share a group key of the stream (`epoch`
 from 1), which is a sealed record of kind `group-key` itself and made anew whenever the readers change. Pure: no
 database, no file; nothing here verifies a signature.
@@ -65,7 +65,7 @@ def new_group_key() -> bytes:
 
 
 def write_inner(head: Mapping[str, Any], content: bytes) -> bytes:
-    """Return the plaintext: `head` (all of INNER but salt and content), a fresh salt, and exactly these content bytes."""
+    """Return the plaintext: `head` (all of INNER but salt and content), a fresh salt, exactly these content bytes."""
     return splice({**head, "salt": secrets.token_hex(32)}, "content", content)
 
 
@@ -103,8 +103,9 @@ def seal(header: Mapping[str, Any], inner: bytes, *, to: Iterable[str] = (), gro
 
 
 def unseal(payload: Mapping[str, Any], keyring: Keyring) -> bytes:
-    """Return the plaintext of a payload that conforms to `sealed.v1`; raise TrustError, whose code is of UNREADABLE
-    where it is not for us or its group key is not here yet.
+    """Return the plaintext of a payload that conforms to `sealed.v1`; raise TrustError.
+
+    The code is one of UNREADABLE where it is not sealed to us, or its group key is not here.
     """
     bound = _bound({name: value for name, value in payload.items() if name not in _NOT_HEADER})
     content_key = _find_content_key(payload, keyring, bound)

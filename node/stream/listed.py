@@ -1,4 +1,4 @@
-"""What came with the member list in force and others read: its version, the grants, schemas. Nothing where none is signed.
+"""What came with the member list in force: its version, the grants, schemas. Nothing where none is signed.
 
 Whoever takes a list calls `keep_listed` in the transaction that makes it the list in force.
 """

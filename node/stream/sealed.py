@@ -6,6 +6,7 @@ its database reads its own records again when peers give them back; what was ope
 the database, like all else that this node knows, so that a lost key costs nothing that was read.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -28,6 +29,16 @@ from federation.sealing import (
 )
 from node.context import Node
 from node.stream.models import Federation, Peer, StoredRecord
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """How a record of ours is sealed: to these keys, or under the group key of an epoch."""
+
+    to: tuple[str, ...] = ()
+    epoch: int = 0
+    group_key: bytes = field(default=b"", repr=False)
+
 
 GROUP_PREFIX, NODE_PREFIX = "group:", "node:"
 CURRENT = "current"
@@ -69,9 +80,7 @@ def find_sealing_keys(session: Session, node: Node, federation: Federation, stre
     return list(dict.fromkeys(keys))
 
 
-def find_group_key(
-    session: Session, node: Node, federation_id: str, stream: str, to: list[str]
-) -> tuple[int, bytes]:
+def find_group_key(session: Session, node: Node, federation_id: str, stream: str, to: list[str]) -> tuple[int, bytes]:
     """Return epoch and key of our stream's newest group key; the key is b"" where it was given to other readers."""
     newest = session.exec(
         _group_keys(federation_id, node.node_id, stream).order_by(col(StoredRecord.sequence).desc()).limit(1)
