@@ -15,13 +15,25 @@ class Federation(SQLModel, table=True):
     name: str
     hub_id: str
     joined_at: datetime = Field(sa_type=UtcDateTime)
+    list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
+
+
+class ListedDocument(SQLModel, table=True):
+    """A document that came with the member list in force, verbatim: `grants.json`, `schemas/survey.v1.json`, ..."""
+
+    __tablename__ = "listed_document"
+    federation: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    content: bytes
 
 
 class StoredRecord(SQLModel, table=True):
     """One signed record, verbatim. `position` is gapless over this node's log, assigned in the committing transaction.
 
     `state`: `current` (accepted or own); `quarantined` (took its place in the chain, content refused, `code` says why);
-    `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin).
+    `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin); `sealed`
+    (took its place, content not for us: `code` is `carried` where we only pass it on). Of a sealed record that was
+    opened, `opened` is the plaintext, so that no lost key costs what was read once; kind to revision are empty before.
     """
 
     __tablename__ = "stored_record"
@@ -30,7 +42,7 @@ class StoredRecord(SQLModel, table=True):
     position: int = Field(unique=True, index=True, sa_type=BigInteger)
     federation: str
     origin: str = Field(index=True)
-    stream: str  # the audience: `all`, `hub` or `node:<id>`
+    stream: str  # the audience: `all`, `hub`, `node:<id>` or `group:<name>`
     sequence: int = Field(sa_type=BigInteger)
     previous: str  # id of the record before, "" for the first
     kind: str = Field(index=True)
@@ -41,6 +53,7 @@ class StoredRecord(SQLModel, table=True):
     state: str = "current"
     code: str = ""
     envelope: bytes  # exactly as signed or received
+    opened: bytes = b""
 
 
 class OutboxItem(SQLModel, table=True):

@@ -110,8 +110,8 @@ class World:
             self.introduce(self.hub, college)
         return college
 
-    def introduce(self, to: Node, other: Node, status: str = "active") -> None:
-        """Write `other` into the peers of `to`."""
+    def introduce(self, to: Node, other: Node, status: str = "active", groups: str = "", sealing: str = "") -> None:
+        """Write `other` into the peers of `to`, as a member list would."""
         key = other.signer.public_key
         with to.database.write() as session:
             session.merge(
@@ -123,6 +123,8 @@ class World:
                     keyid=key.keyid,
                     status=status,
                     is_hub=other.node_id == self.hub.node_id,
+                    groups=groups,
+                    sealing_key=sealing,
                 )
             )
 
