@@ -26,12 +26,8 @@ from federation.acceptance import (
 )
 from federation.documents import sha256_hex
 from federation.envelope import read_envelope
-<<<<<<< HEAD
-from federation.errors import Conflict, GonghuiError, NetworkError, StorageError
-=======
-from federation.errors import Conflict, GonghuiError, StorageError, TrustError
+from federation.errors import Conflict, GonghuiError, NetworkError, StorageError, TrustError
 from federation.sealing import GROUP_KEY
->>>>>>> main
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -57,10 +53,8 @@ Handlers = Mapping[str, Handler]
 
 PUSH, PULL, FILE = "push", "pull", "file"  # `via`; what was pushed is receipted
 MAX_WAITING, MAX_REFUSED = 2_000, 10_000
-<<<<<<< HEAD
 MAX_WAITING_OF_ONE = 200  # records of one origin while the member list has expired
 EXPIRED = "list-expired"
-=======
 MENDED_BY_LIST = frozenset(  # codes that another program or another member list may do away with
     {
         "catalogue-unknown",
@@ -73,7 +67,6 @@ MENDED_BY_LIST = frozenset(  # codes that another program or another member list
         "sealed-epoch-unknown",
     }
 )
->>>>>>> main
 
 
 @dataclass(frozen=True)
@@ -175,15 +168,10 @@ def find_gaps(session: Session) -> list[Gap]:
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
     federation = get_federation(session)
     lock_number(session, "log")  # two deliveries of one record must not race
-<<<<<<< HEAD
-    reader = Reader(node.node_id, federation.id, is_hub=federation.hub_id == node.node_id)
-    expired = is_expired(session, federation.id, node.clock())
-    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers, expired)
-=======
     own = own_member(session, node, federation)
     reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)
-    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers)
->>>>>>> main
+    expired = is_expired(session, federation.id, node.clock())
+    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers, expired)
 
 
 def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
