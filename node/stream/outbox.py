@@ -5,32 +5,32 @@
        └──────retry─────────┘
 
 A college's records for all, for the hub or for a group go to the hub, which serves them on; what is for one college
-goes to that one, over whatever way there is. The hub's own records are fetched.
+goes to that one, over whatever way there is, and sealed as it is also to the hub. The hub's own records are fetched.
 """
 
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from federation.acceptance import ALL, HUB
+from federation.envelope import SEALED_TYPE, read_envelope
 from federation.errors import Conflict
 from node.stream.models import Federation, OutboxItem, StoredRecord
 
 WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
-NODE_PREFIX, GROUP_PREFIX = "node:", "group:"
+NODE_PREFIX = "node:"
 
 
 def fill_outbox(session: Session, own_id: str, federation: Federation, stored: StoredRecord) -> None:
     """Note who must get a record of our own, in the transaction that keeps it; the same again changes nothing."""
     if federation.hub_id == own_id:
         return
-    if stored.stream in {ALL, HUB} or stored.stream.startswith(GROUP_PREFIX):
-        reader = federation.hub_id
-    else:
-        reader = stored.stream.removeprefix(NODE_PREFIX)
-    known = select(OutboxItem.id).where(OutboxItem.record_id == stored.id, OutboxItem.peer_id == reader)
-    if reader != own_id and session.exec(known).first() is None:
-        session.add(OutboxItem(record_id=stored.id, peer_id=reader, updated_at=stored.stored_at))
+    reader = stored.stream.removeprefix(NODE_PREFIX)
+    readers = {reader if reader != stored.stream else federation.hub_id}
+    if read_envelope(stored.envelope).payload_type == SEALED_TYPE:
+        readers.add(federation.hub_id)  # which passes on what it cannot read
+    known = session.exec(select(OutboxItem.peer_id).where(OutboxItem.record_id == stored.id)).all()
+    for peer_id in sorted(readers - {own_id, *known}):
+        session.add(OutboxItem(record_id=stored.id, peer_id=peer_id, updated_at=stored.stored_at))
 
 
 def settle_item(item: OutboxItem, verdict: str, code: str, receipt: bytes, at: datetime) -> None:
