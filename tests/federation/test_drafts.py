@@ -58,6 +58,10 @@ def _pem(signer: Any) -> str:
     return public_pem(signer.public_key)
 
 
+def _put(entry: MemberEntry) -> Change:
+    return lambda roll: roll.with_member(entry)
+
+
 def _code(action: Callable[[], object]) -> str:
     with pytest.raises(GonghuiError) as refused:
         action()
@@ -129,7 +133,7 @@ def test_a_draft_that_hides_something_is_refused(circle: Circle, fault: str) -> 
     draft = propose(circle.latest, add_member(member), now=circle.now)
     path = next(path for path in draft.files if path.startswith("members-"))
     if fault == "target":  # bytes that the metadata does not name
-        draft = replace(draft, files=draft.files | {path: draft.files[path].replace(b"direct", b"relay")})
+        draft = replace(draft, files=dict(draft.files) | {path: draft.files[path].replace(b"direct", b"relay")})
     elif fault == "missing":
         draft = replace(draft, files={})
     elif fault == "federation":
@@ -321,9 +325,7 @@ def test_every_field_of_a_member_has_words_and_every_change_is_told(
     }  # fmt: skip
     assert set(new) == set(FIELDS)
     for name, value in new.items():
-        draft = propose(
-            circle.latest, lambda roll, n=name, v=value: roll.with_member(replace(one, **{n: v})), now=START
-        )
+        draft = propose(circle.latest, _put(replace(one, **{name: value})), now=START)
         told = differences(circle.latest, read_outcome(circle.latest, draft))
         assert [difference.what for difference in told] == [f"member-{name}"]
 
