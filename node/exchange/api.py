@@ -1,4 +1,4 @@
-"""The exchange over HTTP: `GET /.well-known/gonghui` and `POST /exchange/v1/pull|push|missing|ping`.
+"""The exchange over HTTP: `GET /.well-known/gonghui`, `POST /exchange/v1/pull|push|missing|catalogue|ping`.
 
 Only GET and POST, nothing that matters in a header: campus firewalls rewrite both. Each request is verified before it
 is parsed and answered once (audience, nonce, time window). What is served are stored bytes, verbatim; a page's order
@@ -24,6 +24,7 @@ from node.context import Node
 from node.exchange.body import read_body
 from node.exchange.inbox import PUSH, Handlers, receive
 from node.exchange.nonces import use_nonce
+from node.exchange.offered import list_offered
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
@@ -116,6 +117,15 @@ def ping(node: NodeOf, body: Body) -> Response:
     """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
     opened, _, page = _open(node, body, "ping")
     return _answer(node, opened, page, {"time": format_time(node.clock())})
+
+
+@router.post("/exchange/v1/catalogue")
+def catalogue(node: NodeOf, body: Body) -> Response:
+    """Answer with what of the catalogue this caller may read: `{"catalogue", "indicators": [{"code", "level"}]}`."""
+    opened, _, page = _open(node, body, "catalogue")
+    with node.database.read() as session:
+        offered = list_offered(session, opened.member)
+    return _answer(node, opened, page, offered)
 
 
 Serve = Callable[[Session, str, SignedRequest], Page]

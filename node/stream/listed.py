@@ -5,13 +5,20 @@ Whoever takes a list calls `keep_listed` in the transaction that makes it the li
 
 from collections.abc import Mapping
 
+from sqlalchemy import bindparam, select
 from sqlmodel import Session, col, delete
 
 from federation.grants import Grants, read_grants
+from node.prepared import Prepared
 from node.stream.models import Federation, ListedDocument
 
 GRANTS = "grants.json"
 SCHEMAS = "schemas/"
+_LISTED = Prepared(
+    select(col(ListedDocument.content)).where(
+        col(ListedDocument.federation) == bindparam("federation"), col(ListedDocument.path) == bindparam("path")
+    )
+)
 
 
 def keep_listed(session: Session, federation_id: str, version: int, documents: Mapping[str, bytes]) -> None:
@@ -29,8 +36,8 @@ def keep_listed(session: Session, federation_id: str, version: int, documents: M
 
 def find_listed(session: Session, federation_id: str, path: str) -> bytes:
     """Return a document of the list in force; b"" where it has none of this path."""
-    found = session.get(ListedDocument, (federation_id, path))
-    return found.content if found else b""
+    rows = _LISTED.all(session.connection(), {"federation": federation_id, "path": path})
+    return bytes(rows[0][0]) if rows else b""
 
 
 def find_grants(session: Session, federation_id: str) -> Grants | None:
