@@ -26,7 +26,7 @@ from federation.acceptance import (
 )
 from federation.documents import sha256_hex
 from federation.envelope import read_envelope
-from federation.errors import Conflict, GonghuiError, StorageError, TrustError
+from federation.errors import Conflict, GonghuiError, NetworkError, StorageError, TrustError
 from federation.sealing import GROUP_KEY
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
@@ -34,6 +34,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
+from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
 from node.stream.sealed import find_keyring, own_member
 from node.stream.service import (
@@ -53,6 +54,8 @@ Handlers = Mapping[str, Handler]
 
 PUSH, PULL, FILE = "push", "pull", "file"  # `via`; what was pushed is receipted
 MAX_WAITING, MAX_REFUSED = 2_000, 10_000
+MAX_WAITING_OF_ONE = 200  # records of one origin while the member list has expired
+EXPIRED = "list-expired"
 MENDED_BY_LIST = frozenset(  # codes that another program or another member list may do away with
     {
         "catalogue-unknown",
@@ -87,6 +90,7 @@ class _Inbox:
     memory: DatabaseMemory
     reader: Reader
     handlers: Handlers
+    expired: bool  # the member list: what is new waits for the next one
 
 
 def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *, via: str) -> Outcome:
@@ -99,6 +103,21 @@ def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *
     if outcome.verdict in {Verdict.ACCEPTED, Verdict.QUARANTINED, Verdict.SEALED}:
         _take_waiting(inbox)
     return outcome
+
+
+def check_room(session: Session, node: Node, federation_id: str, origin: str) -> None:
+    """Raise NetworkError with a time to come back where the list has expired and enough of this origin's waits."""
+    if not is_expired(session, federation_id, node.clock()):
+        return
+    held = select(func.count()).select_from(WaitingDocument)
+    held = held.where(WaitingDocument.code == EXPIRED, WaitingDocument.origin == origin)
+    if session.exec(held).one() >= MAX_WAITING_OF_ONE:
+        raise NetworkError(
+            EXPIRED,
+            "成员名录已过期，须待更新后再收。",
+            "The member list has expired; try again after it was renewed.",
+            retry_after_seconds=3600,
+        )
 
 
 def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
@@ -158,11 +177,14 @@ def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
     lock_number(session, "log")  # two deliveries of one record must not race
     own = own_member(session, node, federation)
     reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)
-    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers)
+    expired = is_expired(session, federation.id, node.clock())
+    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers, expired)
 
 
 def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
     outcome = accept_outer(envelope, inbox.memory, inbox.reader)
+    if outcome.verdict is Verdict.PLACED and inbox.expired:  # authentic by a list that may be outdated
+        return _keep_waiting(inbox, replace(outcome, verdict=Verdict.WAITING, code=EXPIRED), envelope, via)
     match outcome.verdict:
         case Verdict.PLACED if outcome.refusal is not None:
             return _keep_refusal(inbox, outcome.refusal)
@@ -356,6 +378,12 @@ def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
         head = inbox.memory.find_head(origin, stream)
         if sequence <= (head.sequence if head else 0) + 1:
             return _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+    if not inbox.expired:
+        waiting = select(WaitingDocument).where(WaitingDocument.code == EXPIRED)
+        order = (col(WaitingDocument.origin), col(WaitingDocument.stream), col(WaitingDocument.sequence))
+        item = inbox.session.exec(waiting.order_by(*order).limit(1)).first()
+        if item is not None:
+            return item
     for keyids in inbox.session.exec(
         select(WaitingDocument.keyids).where(WaitingDocument.code == "key-unknown").distinct()
     ).all():

@@ -23,6 +23,7 @@ from node.context import Node
 from node.db import Database
 from node.exchange import inbox
 from node.exchange.api import router
+from node.exchange.membership_api import router as membership
 from node.stream.models import Federation, Peer, StoredRecord
 from node.stream.service import append_record
 from tests.transport import AppTransport
@@ -209,6 +210,7 @@ def world(make_node: Callable[..., Node], database: Database) -> World:
     seen = Seen()
     app = FastAPI()
     app.include_router(router)
+    app.include_router(membership)
     handlers: dict[str, inbox.Handler] = {"sample": seen.take, "sample:withdraw": seen.withdraw}
     app.state.node, app.state.handlers = hub, handlers
     return World(federation, clock, hub, app, seen, handlers, make_node)
