@@ -1,19 +1,22 @@
 """What came with the member list in force: its version, the grants, schemas. Nothing where none is signed.
 
-Whoever takes a list calls `keep_listed` in the transaction that makes it the list in force.
+Whoever takes a list calls `keep_listed` in the transaction that makes it the list in force. Grants that this program
+cannot read allow nothing: what they may forbid is not guessed, and what is quarantined meanwhile is judged anew later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col, delete
 
+from federation.errors import TrustError
 from federation.grants import Grants, read_grants
 from node.prepared import Prepared
 from node.stream.models import Federation, ListedDocument
 
 GRANTS = "grants.json"
 SCHEMAS = "schemas/"
+_NOTHING = Grants({}, {})
 _LISTED = Prepared(
     select(col(ListedDocument.content)).where(
         col(ListedDocument.federation) == bindparam("federation"), col(ListedDocument.path) == bindparam("path")
@@ -21,15 +24,19 @@ _LISTED = Prepared(
 )
 
 
-def keep_listed(session: Session, federation_id: str, version: int, documents: Mapping[str, bytes]) -> None:
-    """Put these documents (target path to bytes) in the place of all before; raise TrustError for unreadable grants."""
-    if GRANTS in documents:
-        read_grants(documents[GRANTS])
+def keep_listed(
+    session: Session,
+    federation_id: str,
+    version: int,
+    documents: Mapping[str, bytes],
+    own_groups: Iterable[str] = (),
+) -> None:
+    """Put the documents of a list (target path to bytes) in the place of all before, and note our own groups."""
     session.execute(delete(ListedDocument).where(col(ListedDocument.federation) == federation_id))
     for path, content in documents.items():
         session.add(ListedDocument(federation=federation_id, path=path, content=content))
     federation = session.get_one(Federation, federation_id)
-    federation.list_version = version
+    federation.list_version, federation.own_groups = version, " ".join(sorted(own_groups))
     session.add(federation)
     session.flush()
 
@@ -43,7 +50,10 @@ def find_listed(session: Session, federation_id: str, path: str) -> bytes:
 def find_grants(session: Session, federation_id: str) -> Grants | None:
     """Return the grants in force; None where the federation has signed none: then the streams' audiences alone hold."""
     data = find_listed(session, federation_id, GRANTS)
-    return read_grants(data) if data else None
+    try:
+        return read_grants(data) if data else None
+    except TrustError:
+        return _NOTHING
 
 
 def find_schema(session: Session, federation_id: str, name: str) -> bytes:

@@ -16,6 +16,7 @@ class Federation(SQLModel, table=True):
     hub_id: str
     joined_at: datetime = Field(sa_type=UtcDateTime)
     list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
+    own_groups: str = ""  # this node's groups in that list, by blanks
 
 
 class ListedDocument(SQLModel, table=True):

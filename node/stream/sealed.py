@@ -45,10 +45,9 @@ CURRENT = "current"
 ACTIVE = "active"
 
 
-def own_member(session: Session, node: Node, federation: Federation) -> Member:
+def own_member(node: Node, federation: Federation) -> Member:
     """Return ourselves as the member list names us."""
-    row = session.get(Peer, (federation.id, node.node_id))
-    groups = frozenset(row.groups.split()) if row else frozenset()
+    groups = frozenset(federation.own_groups.split())
     is_hub = federation.hub_id == node.node_id
     return Member(node.node_id, federation.id, node.signer.public_key, is_hub=is_hub, groups=groups)
 

@@ -37,12 +37,12 @@ class Club:
                 status = "suspended" if other.node_id in self.left else "active"
                 groups = self.groups.get(other.node_id, "")
                 self.world.introduce(to, other, status, groups, other.sealing_key)
-            if self.documents:
-                self.list_documents(to)
+            self.list_documents(to)
 
     def list_documents(self, *nodes: Node, **changed: bytes) -> None:
         """Let these nodes take documents with the list (`grants_json=...`)."""
         self.documents |= {name.replace("_json", ".json"): data for name, data in changed.items()}
         for node in nodes or self.nodes:
             with node.database.write() as session:
-                keep_listed(session, self.world.federation, self.version, self.documents)
+                groups = self.groups.get(node.node_id, "").split()
+                keep_listed(session, self.world.federation, self.version, self.documents, groups)
