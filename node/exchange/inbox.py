@@ -175,7 +175,7 @@ def find_gaps(session: Session) -> list[Gap]:
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
     federation = get_federation(session)
     lock_number(session, "log")  # two deliveries of one record must not race
-    own = own_member(node, federation)
+    own = own_member(session, node, federation)
     reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)
     expired = is_expired(session, federation.id, node.clock())
     return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers, expired)

@@ -271,7 +271,7 @@ def _levels(session: Session, node: Node, federation: Federation | None) -> Call
     grants = find_grants(session, federation.id) if federation else None
     if federation is None or grants is None:
         return lambda _: NODES
-    own = own_member(node, federation)
+    own = own_member(session, node, federation)
     return lambda indicator: level_of(grants, own, indicator)
 
 

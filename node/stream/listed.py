@@ -4,7 +4,7 @@ Whoever takes a list calls `keep_listed` in the transaction that makes it the li
 cannot read allow nothing: what they may forbid is not guessed, and what is quarantined meanwhile is judged anew later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col, delete
@@ -24,19 +24,13 @@ _LISTED = Prepared(
 )
 
 
-def keep_listed(
-    session: Session,
-    federation_id: str,
-    version: int,
-    documents: Mapping[str, bytes],
-    own_groups: Iterable[str] = (),
-) -> None:
-    """Put the documents of a list (target path to bytes) in the place of all before, and note our own groups."""
+def keep_listed(session: Session, federation_id: str, version: int, documents: Mapping[str, bytes]) -> None:
+    """Put the documents of a list (target path to bytes) in the place of all before."""
     session.execute(delete(ListedDocument).where(col(ListedDocument.federation) == federation_id))
     for path, content in documents.items():
         session.add(ListedDocument(federation=federation_id, path=path, content=content))
     federation = session.get_one(Federation, federation_id)
-    federation.list_version, federation.own_groups = version, " ".join(sorted(own_groups))
+    federation.list_version = version
     session.add(federation)
     session.flush()
 

@@ -84,12 +84,13 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     state.expires_at, state.ageing = found.expires_at, " ".join(found.ageing(at))
     state.refreshed_at, state.refreshed_from, state.tried_at, state.error = at, source, at, ""
     note_seen(state, found.versions, node.node_id)
+    own = found.members.get(node.node_id)
+    state.own_groups = " ".join(sorted(own.groups)) if own else ""
     session.add(state)
     federation = session.get_one(Federation, found.federation)
     federation.name, federation.hub_id = found.roll.name, found.roll.hub
     session.add(federation)
-    own = found.members.get(node.node_id)
-    keep_listed(session, federation.id, found.versions[TARGETS], found.roll.documents, own.groups if own else ())
+    keep_listed(session, federation.id, found.versions[TARGETS], found.roll.documents)
     take_members(session, node, found, at)
     if before != found.versions and any(before.get(role) != found.versions.get(role) for role in ("root", "targets")):
         write_audit(

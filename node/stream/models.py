@@ -16,7 +16,6 @@ class Federation(SQLModel, table=True):
     hub_id: str
     joined_at: datetime = Field(sa_type=UtcDateTime)
     list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
-    own_groups: str = ""  # this node's groups in that list, by blanks
 
 
 class ListedDocument(SQLModel, table=True):
@@ -128,6 +127,7 @@ class MemberListState(SQLModel, table=True):
     root: bytes  # as in the anchor: nothing but an anchor confirmed by people replaces it
     urls: str = ""  # the hub's addresses in the anchor, by blanks
     hub_keyid: str = ""  # of the anchor, for doctor and pages until there is a list
+    own_groups: str = ""  # this node's own, by blanks
     versions: str = "{}"  # JSON, by role
     seen: str = "{}"  # JSON: the highest versions that anybody's signed word has named
     seen_from: str = ""  # who named the highest

@@ -28,7 +28,7 @@ from federation.sealing import (
     unseal,
 )
 from node.context import Node
-from node.stream.models import Federation, Peer, StoredRecord
+from node.stream.models import Federation, MemberListState, Peer, StoredRecord
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,11 @@ CURRENT = "current"
 ACTIVE = "active"
 
 
-def own_member(node: Node, federation: Federation) -> Member:
+def own_member(session: Session, node: Node, federation: Federation) -> Member:
     """Return ourselves as the member list names us."""
-    groups = frozenset(federation.own_groups.split())
+    state = session.get(MemberListState, federation.id)
+    row = None if state else session.get(Peer, (federation.id, node.node_id))
+    groups = frozenset((state.own_groups if state else row.groups if row else "").split())
     is_hub = federation.hub_id == node.node_id
     return Member(node.node_id, federation.id, node.signer.public_key, is_hub=is_hub, groups=groups)
 

@@ -278,7 +278,7 @@ def _check_own(session: Session, node: Node, federation: Federation, record: Rec
     try:
         check_content_schema(record, lambda name: find_schema(session, federation.id, name))
         if grants is not None:
-            check_grant(record, own_member(node, federation), grants)
+            check_grant(record, own_member(session, node, federation), grants)
     except TrustError as error:
         raise InputRefused(error.code, error.text.zh, error.text.en, **error.params) from error
     required = grants.required_schema(record.kind, record.issued_at) if grants else ""

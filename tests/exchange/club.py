@@ -44,5 +44,4 @@ class Club:
         self.documents |= {name.replace("_json", ".json"): data for name, data in changed.items()}
         for node in nodes or self.nodes:
             with node.database.write() as session:
-                groups = self.groups.get(node.node_id, "").split()
-                keep_listed(session, self.world.federation, self.version, self.documents, groups)
+                keep_listed(session, self.world.federation, self.version, self.documents)
