@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
 from node.cli import (
+    bundle,
     data,
     demo,
     doctor,
@@ -49,6 +50,7 @@ app.add_typer(federation.app, name="federation", help="联合体与管理员 / t
 app.add_typer(enrol.app, name="enrol", help="入会与成员变更 / joining and members' changes")
 app.add_typer(peer.app, name="peer", help="对端 / peers and members")
 app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
+app.add_typer(bundle.app, name="bundle", help="数据包：介质或邮件 / bundles for stick or mail")
 app.add_typer(record.app, name="record", help="已签名的条目 / signed records")
 app.command("query")(query.query)
 app.command("verify")(verify.verify)
