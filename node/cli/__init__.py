@@ -31,6 +31,7 @@ WORDS = {
     "enrol": "入会与成员变更 / joining and members' changes",
     "peer": "对端 / peers and members",
     "sync": "同步 / synchronisation",
+    "bundle": "数据包：介质或邮件 / bundles for stick or mail",
     "record": "已签名的条目 / signed records",
     "query": "",
     "verify": "",
