@@ -45,6 +45,7 @@ from node.stream.service import (
     PLACEHOLDER,
     QUARANTINED,
     SEALED,
+    find_federation,
     get_federation,
     keep,
 )
@@ -129,6 +130,12 @@ def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
     """
     inbox = _open(session, node, handlers)
     return _take_waiting(inbox) + _judge_again(inbox)
+
+
+def take_known(node: Node, handlers: Handlers) -> int:
+    """As `take_waiting`, at start-up: this program may know what the one before did not."""
+    with node.database.write() as session:
+        return take_waiting(session, node, handlers) if find_federation(session) else 0
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
