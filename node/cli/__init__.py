@@ -15,6 +15,7 @@ from node.cli import (
     doctor,
     indicators,
     init,
+    key,
     notice,
     peer,
     query,
@@ -43,6 +44,7 @@ app.add_typer(data.app, name="data", help="数据导入与撤销 / import and un
 app.add_typer(indicators.app, name="indicators", help="指标 / indicators")
 app.add_typer(release.app, name="release", help="发布 / releases")
 app.add_typer(notice.app, name="notice", help="活动通知 / event notices")
+app.add_typer(key.app, name="key", help="本节点的密钥 / this node's own keys")
 app.add_typer(peer.app, name="peer", help="对端 / peers and members")
 app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
 app.add_typer(record.app, name="record", help="已签名的条目 / signed records")
