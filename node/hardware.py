@@ -16,6 +16,7 @@ from federation.errors import StorageError, UsageError
 from node.config import KeysSection
 
 _TURN = threading.Lock()
+_PROBE = b"gonghui: does this key sign?"  # no DSSE encoding, so never a document
 
 
 class TokenSigner(Signer):
@@ -65,7 +66,9 @@ def open_token_signer(keys: KeysSection, pin: str) -> TokenSigner:
             ) from error
         except _faults() as error:
             raise _unavailable(error) from None
-    return TokenSigner.from_priv_key_uri(uri, public_key, lambda _: pin)
+    signer = TokenSigner.from_priv_key_uri(uri, public_key, lambda _: pin)
+    signer.sign(_PROBE)  # a wrong PIN is told once and now; repeated by a scheduler it would lock the token
+    return signer
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -15,7 +15,7 @@ from tests.documents.generated import ROOT, documents, find_command, groups, lea
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 FENCE = re.compile(r"(<!-- run -->\n)?```(?:sh|bash)\n(.*?)```", re.DOTALL)
 COMMANDS = {"init", "serve", "user", "data", "indicators", "release", "notice", "peer", "sync", "query", "verify",
-            "record", "doctor", "demo"}  # fmt: skip
+            "record", "doctor", "demo", "key"}  # fmt: skip
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 THEIR_HOSTS = ("pypi.org", "pythonhosted.org", "npmjs", "files.python", "pypi.tuna", "mirrors.aliyun")
 

@@ -76,9 +76,9 @@ def test_any_three_of_five_shares_open_the_backup_and_no_two() -> None:
         assert join_keys(locked, some) == files
     assert join_keys(locked, shares) == files, "more than enough is enough"
     assert join_keys(locked, [f"  {shares[0].upper()}\n", *shares[1:3]]) == files
-    for some in itertools.combinations(shares, 2):
+    for few in itertools.combinations(shares, 2):
         with pytest.raises(InputRefused, match="shares-unfit"):
-            join_keys(locked, some)
+            join_keys(locked, few)
 
 
 def test_shares_that_do_not_fit_are_told_without_being_quoted() -> None:
