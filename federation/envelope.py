@@ -89,6 +89,14 @@ def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
     return _write(payload, payload_type, [(signature.keyid, bytes.fromhex(signature.signature))])
 
 
+def add_signature(envelope: bytes, signer: Signer) -> bytes:
+    """Return the envelope with one more signature on the same bytes; its id stays."""
+    held = read_envelope(envelope)
+    signature = Dsse(held.payload, held.payload_type, {}).sign(signer)
+    added = (signature.keyid, bytes.fromhex(signature.signature))
+    return _write(held.payload, held.payload_type, [*held.signatures, added])
+
+
 def read_envelope(data: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> Envelope:
     """Read an envelope; raise TrustError where it is too large or not spelt as above. Verifies nothing."""
     if len(data) > max_bytes:
@@ -128,6 +136,13 @@ def check_signature(envelope: Envelope, key: Key) -> None:
             raise TrustError("signature-invalid", "签名无效。", "The signature does not hold.") from error
         return
     raise TrustError("key-not-signer", "该密钥没有签名。", "This key has not signed the document.")
+
+
+def check_signed_by(envelope: Envelope, keys: Iterable[Key]) -> None:
+    """Raise TrustError unless one of `keys`, all one member's, signed: while a key is rotated, either may have."""
+    known = list(keys)
+    key = next((key for key in known if key.keyid in envelope.keyids), known[0])
+    check_signature(envelope, key)
 
 
 def join_page(envelopes: Iterable[bytes]) -> bytes:
