@@ -9,8 +9,13 @@ import click
 import typer.main
 
 from federation import errors
+from federation.drafts import DRAFT_STATES
+from federation.roll import KEY_STATES, MEMBER_STATES
+from node.activities.service import TRANSITIONS as NOTICE_STATES
 from node.cli import app
 from node.config import sections, toml_value, write_settings_text
+from node.indicators.release import TRANSITIONS as RELEASE_STATES
+from node.stream.states import OUTBOX_STATES, RECORD_STATES
 
 ROOT = Path(__file__).resolve().parents[2]
 _MADE = "<!-- Written by `make documents` from the code; do not edit. -->"
@@ -85,12 +90,58 @@ def configuration_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+MACHINES: dict[str, tuple[str, Any]] = {
+    "A record that was received or appended 条目": (
+        "`node/stream/states.py`. Place and content are believed apart: what is refused keeps its place.",
+        RECORD_STATES,
+    ),
+    "An outbox row: one record for one peer 待发": (
+        "`node/stream/states.py`. Delivered means: the receiver's receipt, verified, lies beside it.",
+        OUTBOX_STATES,
+    ),
+    "A member of the list 成员": (
+        "`federation/roll.py`. t officers sign each change; one alone can hold.",
+        MEMBER_STATES,
+    ),
+    "A key of a member 密钥": ("`federation/roll.py`. A revocation names a time.", KEY_STATES),
+    "A draft of the member list 名录变更": ("`federation/drafts.py`.", DRAFT_STATES),
+    "A release 发布": ("`node/indicators/release.py`.", RELEASE_STATES),
+    "A notice 活动通知": ("`node/activities/service.py`.", NOTICE_STATES),
+}
+
+
+def _moves(table: Any) -> list[tuple[str, str, str]]:
+    """Return (from, what happens, to) of a table of either form."""
+    found = []
+    for key, value in table.items():
+        if isinstance(key, tuple):
+            found.append((key[0], key[1], value))
+        else:
+            found += [(source, key, value[1]) for source in sorted(value[0])]
+    return found
+
+
+def states_text() -> str:
+    """Return docs/states.md."""
+    lines = ["# States 状态图", "", _MADE, ""]
+    lines += ["Drawn from the tables that the program itself goes by. The dot is what is not there yet.", ""]
+    for title, (about, table) in MACHINES.items():
+        lines += [f"## {title}", "", about, "", "```mermaid", "stateDiagram-v2"]
+        moves = _moves(table)
+        starts = {source for source, _, _ in moves if source} - {target for _, _, target in moves}
+        lines += [f"    [*] --> {start}" for start in sorted(starts)]
+        lines += [f"    {source or '[*]'} --> {target} : {action}" for source, action, target in moves]
+        lines += ["```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def documents() -> dict[Path, str]:
     """Return path -> text of everything that is generated."""
     return {
         ROOT / "config.example.toml": write_settings_text(),
         ROOT / "docs" / "configuration.md": configuration_text(),
         ROOT / "docs" / "commands.md": commands_text(),
+        ROOT / "docs" / "states.md": states_text(),
     }
 
 
