@@ -1,6 +1,8 @@
 """The parts of the documents that are written from the code: `make documents` writes them, a test compares them."""
 
+import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,50 @@ def configuration_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _told(node: ast.expr) -> str:
+    """Return the text of a literal; what is filled in becomes `…`."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    parts = node.values if isinstance(node, ast.JoinedStr) else []
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
+
+
+def _literal(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def codes() -> dict[str, tuple[str, str]]:
+    """Return code -> (name of its error, English text), as the code of the exchange raises them."""
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    found: dict[str, tuple[str, str]] = {}
+    told: list[tuple[str, str, str]] = []
+    for folder in ("federation", "node/exchange", "node/stream"):
+        for path in sorted((ROOT / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                    continue
+                kind = "TrustError" if node.func.id == "_refuse" else node.func.id
+                if kind in kinds and len(node.args) >= 3:
+                    told.append((_literal(node.args[0]), kind, _told(node.args[2])))
+                told += [(_literal(word.value), "a verdict", "") for word in node.keywords if word.arg == "code"]
+    for code, kind, said in sorted(told, key=lambda entry: not entry[2]):
+        if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", code):
+            found.setdefault(code, (kind, said))
+    return found
+
+
+def codes_text() -> str:
+    """Return docs/codes.md."""
+    lines = ["# Codes of the exchange 错误代码", "", _MADE, ""]
+    lines += [
+        "What programs match on; texts may change. [Commands](commands.md) has the exit code of each error.",
+        "",
+    ]
+    lines += ["| code | error | said |", "|---|---|---|"]
+    lines += [f"| `{code}` | {kind} | {_text(said)} |" for code, (kind, said) in sorted(codes().items())]
+    return "\n".join(lines) + "\n"
+
+
 MACHINES: dict[str, tuple[str, Any]] = {
     "A record that was received or appended 条目": (
         "`node/stream/states.py`. Place and content are believed apart: what is refused keeps its place.",
@@ -142,6 +188,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "configuration.md": configuration_text(),
         ROOT / "docs" / "commands.md": commands_text(),
         ROOT / "docs" / "states.md": states_text(),
+        ROOT / "docs" / "codes.md": codes_text(),
     }
 
 
