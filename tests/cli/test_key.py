@@ -21,7 +21,7 @@ from federation.errors import GonghuiError, StorageError, UsageError
 from federation.keys import sealing_public
 from federation.lockbox import is_locked
 from node.audit.models import AuditEntry
-from node.cli import app
+from node.cli import make_app
 from node.context import Node, open_node
 from node.doctor import ERROR, OK, WARNING, examine
 from node.founding import Founding, found_node
@@ -37,7 +37,7 @@ def quick() -> Gonghui:
     """Run a command within this process: what it says is the same, and a loaded machine starts nothing anew."""
 
     def run(*words: str | Path, **options: object) -> Said:
-        result = CliRunner().invoke(app, [str(word) for word in words])
+        result = CliRunner().invoke(make_app(), [str(word) for word in words])
         gc.collect()  # a command's node ends with its process
         if isinstance(result.exception, GonghuiError):
             return Said(result.exception.exit_code, result.output, f"{result.exception} {result.exception.text.zh}")

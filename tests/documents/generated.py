@@ -14,7 +14,7 @@ from federation import errors
 from federation.drafts import DRAFT_STATES
 from federation.roll import KEY_STATES, MEMBER_STATES
 from node.activities.service import TRANSITIONS as NOTICE_STATES
-from node.cli import app
+from node.cli import make_app
 from node.config import sections, toml_value, write_settings_text
 from node.indicators.release import TRANSITIONS as RELEASE_STATES
 from node.stream.states import OUTBOX_STATES, RECORD_STATES
@@ -25,7 +25,7 @@ _MADE = "<!-- Written by `make documents` from the code; do not edit. -->"
 
 def leaves(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Return (words, command) of every command that does something, in the order of --help."""
-    command = command or typer.main.get_command(app)
+    command = command or typer.main.get_command(make_app())
     if not hasattr(command, "commands"):
         yield path, command
         return
@@ -35,7 +35,7 @@ def leaves(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 def groups() -> set[tuple[str, ...]]:
     """Return the words of every command group that has no command yet."""
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(make_app())
     return {(name,) for name, child in root.commands.items() if not getattr(child, "commands", True)}
 
 
@@ -62,7 +62,7 @@ def commands_text() -> str:
         lines.append(f"| {kind.exit_code} | {kind.__name__} | {meaning.rstrip('.')} |")
     lines += ["", "An error prints its stable code and one sentence, in Chinese or with `--lang en` in English.", ""]
     lines += ["## Options of every command 公共选项", "", "| option | |", "|---|---|"]
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(make_app())
     lines += [_option_line(parameter) for parameter in root.params if parameter.name != "help"]
     for words, command in leaves():
         told = [_text(part) for part in (command.help, command.epilog) if part]
@@ -194,7 +194,7 @@ def documents() -> dict[Path, str]:
 
 def find_command(words: list[str]) -> tuple[click.Command | None, list[str]]:
     """Return the command that these words name, and the words that follow it; None where there is none."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app())
     rest = list(words)
     while rest and hasattr(command, "commands"):
         if rest[0].startswith("-"):
