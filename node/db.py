@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, update
+from sqlalchemy import Connection, Engine, event, inspect, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
@@ -143,25 +143,24 @@ class Database:
             yield connection
 
     def create_tables(self) -> None:
-        """Create every table, and every column of a table, that is missing."""
+        """Create every table and column that is missing; a digest spares the look where all are there."""
+        wanted = describe_tables(SQLModel.metadata)
+        with _storage_errors():
+            earlier = inspect(self.engine).has_table("meta")
+        if earlier:
+            with self.read() as session:
+                known = session.get(Meta, "tables")
+            if known is not None and known.value == wanted:
+                return
         with _storage_errors():
             SQLModel.metadata.create_all(self.engine)
         with self.write() as session:
             for name in ("data", "log"):
                 if session.exec(select(Counter).where(Counter.name == name)).first() is None:
                     session.add(Counter(name=name, value=0))
-        self._upgrade()
-
-    def _upgrade(self) -> None:
-        """Give a database of an earlier release what it lacks; of two processes that start at once, one does it."""
-        wanted = describe_tables(SQLModel.metadata)
-        with self.read() as session:
-            known = session.get(Meta, "tables")
-        if known is not None and known.value == wanted:
-            return
-        with self.write() as session:
-            lock_number(session, "log")
-            add_missing_columns(session.connection(), SQLModel.metadata)
+            lock_number(session, "log")  # of two processes that start at once, one adds what is missing
+            if earlier:
+                add_missing_columns(session.connection(), SQLModel.metadata)
             session.merge(Meta(name="tables", value=wanted))
 
     def close(self) -> None:
