@@ -29,7 +29,7 @@ from sqlmodel import SQLModel, col, select
 from bench import exchange_bench
 from bench.exchange_bench import BareFigure, figure_rows, make_node, make_release
 from federation.documents import read_object
-from federation.envelope import read_envelope, split_page
+from federation.envelope import join_page, read_envelope, split_page
 from federation.keys import new_identifier, new_private_pem, public_pem, read_signer
 from federation.request import build_answer
 from node.config import ExchangeSection, Settings
@@ -70,12 +70,12 @@ def make_stubs(folder: Path, count: int) -> dict[str, Any]:
 async def serve_stubs(known: dict[str, Any]) -> None:
     """Answer `ping` and `pull` for all stubs, and `GET /bare/<id>` with the stored bytes; print the port first."""
     signers = {name: read_signer(stub["pem"].encode()) for name, stub in known["stubs"].items()}
-    envelopes = {name: stub["envelope"].encode() for name, stub in known["stubs"].items()}
+    envelopes: dict[str, bytes] = {name: stub["envelope"].encode() for name, stub in known["stubs"].items()}
     ids = {name: read_envelope(data).id for name, data in envelopes.items()}
 
     def answer(path: str, body: bytes) -> bytes:
         if path.startswith("/bare/"):
-            return b"[" + envelopes[path.removeprefix("/bare/")] + b"]"
+            return join_page([envelopes[path.removeprefix("/bare/")]])
         request = read_envelope(split_page(body)[0])
         asked = read_object(request.payload)
         name, first = asked["audience"]["node"], asked["body"].get("cursor", 1) == 0
