@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -100,7 +102,7 @@ class PeerClient:
                 headers={"accept": "application/json", "accept-encoding": "gzip", "user-agent": "gonghui"},
                 follow_redirects=False,
                 trust_env=False,
-                verify=_tls(ca_file, client_certificate, client_key),
+                verify=_tls_context(ca_file, _changed_at(ca_file), client_certificate, client_key),
                 proxy=proxy or None,
                 transport=transport,
             )
@@ -227,12 +229,20 @@ class Link:
             raise _key_changed() from refusal
 
 
-def _tls(ca_file: str, certificate: str, key: str) -> ssl.SSLContext:
-    """Return how servers are verified, and by which certificate we show who we are; raise OSError."""
+@lru_cache(maxsize=8)
+def _tls_context(ca_file: str, _changed: int, certificate: str, key: str) -> ssl.SSLContext:
+    """Return what is trusted, and by which certificate we show who we are; raise OSError.
+
+    Built once, as it costs more than a whole visit, and anew when the CA file changes.
+    """
     context = ssl.create_default_context(cafile=ca_file or None)
     if certificate:
         context.load_cert_chain(certificate, key or None, password="")  # never ask at a terminal
     return context
+
+
+def _changed_at(ca_file: str) -> int:
+    return Path(ca_file).stat().st_mtime_ns if ca_file else 0
 
 
 def _key_changed() -> TrustError:
