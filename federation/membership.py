@@ -111,7 +111,9 @@ class MemberList:
         entry = self.roll.members.get(member_id)
         if entry is None:
             return ""
-        held = entry.status == ACTIVE and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
+        # the hub cannot be held: one officer alone would stop everybody; t officers hand the hub over
+        may_be_held = entry.status == ACTIVE and member_id != self.roll.hub
+        held = may_be_held and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
         return SUSPENDED if held else entry.status
 
     def behind(self, seen: Versions) -> tuple[str, ...]:
