@@ -335,7 +335,8 @@ def _held_versions(held: Files) -> dict[str, int]:
 
 def _check_not_older(found: MemberList, held: Versions) -> None:
     """Hold the officers' versions against what is held: a new hub key makes the library forget them."""
-    for role in (ROOT, TARGETS, HOLD):
+    anew = found.versions[ROOT] > held.get(ROOT, 0)  # the officers may have let hold begin anew, with the hub's key
+    for role in (ROOT, TARGETS) if anew else (ROOT, TARGETS, HOLD):
         if found.versions.get(role, 0) < held.get(role, 0):
             raise _rolled_back(role)
 

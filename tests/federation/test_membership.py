@@ -510,3 +510,33 @@ def test_the_list_is_signed_by_keys_of_any_algorithm(officers: str, hub: str) ->
     circle.publish(propose(circle.latest, now=circle.now, renew_root=True), *signers)
     assert circle.read().versions["root"] == 3
     assert read_anchor(build_anchor(circle.latest.roll, circle.served["3.root.json"])).hub == circle.latest.roll.hub
+
+
+def test_an_officer_and_a_hub_who_use_up_the_holds_are_both_replaced(circle: Circle) -> None:
+    """They sign hold version 2^53; the others rotate both keys in one draft, and hold begins anew."""
+    circle.change(add_member(member := entry_of(new_signer())))
+    rogue = circle.officers[0]
+    circle.publish(place_hold(circle.latest, member.id, rogue.public_key.keyid, now=circle.now), rogue)
+    last = circle.forge("hold", lambda hold: setattr(hold, "version", 2**53), rogue)
+    files = {path: data for path, data in circle.served.items() if path != "1.hold.json"}
+    circle.served = resign({**files, f"{2**53}.hold.json": last}, circle.hub, now=circle.now)
+    circle.latest = circle.read()
+    with pytest.raises(GonghuiError) as used_up:
+        lift_hold(circle.latest, member.id, now=circle.now)
+    assert used_up.value.code == "list-versions-used-up"
+    fresh = new_signer()
+    rotated = rotate_key(circle.latest.roll.hub, public_pem(fresh.public_key))
+    draft = propose(circle.latest, rotated, remove_officer(rogue.public_key.keyid), now=circle.now)
+    circle.hub = fresh
+    circle.publish(draft, *circle.officers[1:])
+    assert circle.read().versions["hold"] == 1
+    circle.publish(lift_hold(circle.latest, member.id, now=circle.now), circle.officers[1])
+    assert circle.read().status_of(member.id, circle.now) == "active"
+
+
+def test_a_snapshot_names_no_file_of_its_own(circle: Circle) -> None:
+    def name_another(snapshot: Any) -> None:
+        snapshot.version, snapshot.meta["later.json"] = 9, snapshot.meta["targets.json"]
+
+    circle.served |= _naming_snapshot(circle, circle.forge("snapshot", name_another, circle.hub))
+    circle.refused("list-shape")
