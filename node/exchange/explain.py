@@ -121,6 +121,9 @@ _TEXTS: dict[str, Text] = {
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "stream-recovering": Text(
+        "本节点从备份恢复，正在取回自己签名过的条目。", "This node was restored and is getting back what it signed."
+    ),
     "mailbox-full": Text(
         "信箱已满，对方取走后会自动再送。", "The share of the hub's mailbox is full; it goes on by itself."
     ),
