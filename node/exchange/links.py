@@ -19,6 +19,8 @@ def open_client(node: Node, url: str) -> PeerClient:
         proxy=settings.proxy,
         ca_file=str(node.folder / settings.ca_file) if settings.ca_file else "",
         networks=read_networks(settings.allowed_networks),
+        client_certificate=str(node.folder / settings.client_certificate) if settings.client_certificate else "",
+        client_key=str(node.folder / settings.client_key) if settings.client_key else "",
     )
 
 
