@@ -41,8 +41,8 @@ class Program:
         self.environment = environment() | {"PYTHONPATH": str(tree)}
         self.process: subprocess.Popen[str] | None = None
 
-    def run(self, *words: str, token: str = "node/admin.token", bare: bool = False) -> str:
-        config = [] if bare else ["--config", "node/config.toml", "--token-file", token]
+    def run(self, *words: str, by: str = "node/admin", bare: bool = False) -> str:
+        config = [] if bare else ["--config", "node/config.toml", "--token-file", f"{by}.token"]
         done = subprocess.run(
             [sys.executable, "-m", "node", *config, *words],
             cwd=self.folder,
@@ -108,19 +108,20 @@ def test_a_release_goes_up_and_a_notice_comes_down(pair: tuple[Program, Program]
     college.run("peer", "add", url, "--fingerprint", fingerprint)
 
     _roster(college.folder / "roster.csv")
-    college.run("data", "import", "roster.csv", "--as-of", "2026-09-30", "--full", "--yes", token="zhang.token")
-    prepared = json.loads(college.run("release", "prepare", "2026U", "--json", token="zhang.token"))
-    college.run("release", "approve", _first_id(prepared), "--all", token="li.token")
+    college.run("data", "import", "roster.csv", "--as-of", "2026-09-30", "--full", "--yes", by="zhang")
+    prepared = json.loads(college.run("release", "prepare", "2026U", "--json", by="zhang"))
+    college.run("release", "approve", _first_id(prepared), "--all", by="li")
     times = ("--starts", "2030-12-12T14:00", "--ends", "2030-12-12T17:00")
     named = ("notice", "publish", "--kind", "文体", "--place", "体育馆", *times, "--title")
     for program, title in ((hub, "省里的活动"), (college, "学院的活动")):
-        program.run(*named, title, token="zhang.token")
+        program.run(*named, title, by="zhang")
     college.run("sync", "run")
 
     shown = json.loads(hub.run("query", "MEM_CNT", "--period", "2026U", "--json"))
     assert [row["value"] for row in shown] == [40]
     for program in (hub, college):
-        titles = {notice["title"] for notice in json.loads(program.run("notice", "list", "--json"))}
+        told = json.loads(program.run("notice", "list", "--json"))["notices"]
+        titles = {notice["title"] for notice in told}
         assert titles == {"省里的活动", "学院的活动"}
     assert json.loads(hub.run("sync", "quarantine", "--json")) == []
     assert json.loads(college.run("sync", "quarantine", "--json")) == []
