@@ -16,7 +16,7 @@ from federation.errors import Conflict, NotPermitted, TrustError
 from federation.keys import new_sealing_pem, public_pem, read_sealing_key
 from federation.sealing import GROUP_KEY, key_id
 from node.access.permissions import OFFICER, SYSTEM, Actor
-from node.cli import app
+from node.cli import make_app
 from node.context import Node
 from node.exchange import inbox
 from node.exchange.records import export_opened, export_record, seal_again
@@ -189,7 +189,9 @@ def test_plaintext_and_record_prove_the_content_to_a_third_person(club: Club, tm
     def verify(*words: str) -> Any:
         paths = [str(tmp_path / word) if word.endswith((".json", ".pem")) else word for word in words]
         nowhere = ["--config", str(tmp_path / "none.toml")]
-        return CliRunner().invoke(app, [*nowhere, "verify", *paths, "--key", str(tmp_path / "key.pem"), "--json"])
+        return CliRunner().invoke(
+            make_app(), [*nowhere, "verify", *paths, "--key", str(tmp_path / "key.pem"), "--json"]
+        )
 
     told = json.loads(verify("r.json").stdout)
     assert (told["type"], told["content_schema"], told["statement"]["stream"]) == (
