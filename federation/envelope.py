@@ -16,7 +16,7 @@ from functools import cached_property
 
 from securesystemslib.dsse import Envelope as Dsse
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import CryptoSigner, Signature, SSlibKey
+from securesystemslib.signer import Key, Signature, Signer
 
 from federation.documents import sha256_hex
 from federation.errors import TrustError
@@ -82,7 +82,7 @@ class Envelope:
         return tuple(keyid for keyid, _ in self.signatures)
 
 
-def sign(payload: bytes, payload_type: str, signer: CryptoSigner) -> bytes:
+def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
     """Return the envelope of `payload`, signed once."""
     envelope = Dsse(payload, payload_type, {})
     signature = envelope.sign(signer)
@@ -117,7 +117,7 @@ def check_type(envelope: Envelope, payload_type: str) -> None:
     )
 
 
-def check_signature(envelope: Envelope, key: SSlibKey) -> None:
+def check_signature(envelope: Envelope, key: Key) -> None:
     """Raise TrustError unless `key` signed these payload bytes with this type."""
     for keyid, sig in envelope.signatures:
         if keyid != key.keyid:
@@ -128,6 +128,13 @@ def check_signature(envelope: Envelope, key: SSlibKey) -> None:
             raise TrustError("signature-invalid", "签名无效。", "The signature does not hold.") from error
         return
     raise TrustError("key-not-signer", "该密钥没有签名。", "This key has not signed the document.")
+
+
+def check_signed_by(envelope: Envelope, keys: Iterable[Key]) -> None:
+    """Raise TrustError unless one of `keys`, all one member's, signed: while a key is rotated, either may have."""
+    known = list(keys)
+    key = next((key for key in known if key.keyid in envelope.keyids), known[0])
+    check_signature(envelope, key)
 
 
 def join_page(envelopes: Iterable[bytes]) -> bytes:

@@ -127,6 +127,9 @@ class Outsider:
         self._model.changeColCost(cell, sign)
         self._objective = cell
         self._model.run()
+        if self._model.getModelStatus() != highspy.HighsModelStatus.kOptimal:  # a hot start may end nowhere
+            self._model.clearSolver()
+            self._model.run()
         self.solved += 1
         if self._model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise GonghuiError(

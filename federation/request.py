@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 
 from federation.documents import dump_document, format_time, read_object, read_time
 from federation.envelope import (
@@ -21,6 +21,7 @@ from federation.envelope import (
     REQUEST_TYPE,
     Envelope,
     check_signature,
+    check_signed_by,
     check_type,
     join_page,
     read_envelope,
@@ -62,7 +63,7 @@ class Answer:
 
 
 def build_request(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     op: str,
     origin: str,
@@ -92,7 +93,8 @@ def open_request(
     """Verify and read a request in numbered steps, cheap before costly; raise TrustError with a stable code."""
     envelope = read_envelope(data, max_bytes=MAX_REQUEST_BYTES)  # 1 size and shape
     check_type(envelope, REQUEST_TYPE)  # 2 type
-    member = signing_member(envelope, find_member)  # 3 key of an active member
+    member = signing_member(envelope, find_member)  # 3 key of an active member, neither retired nor revoked
+    check_may_ask(member)
     check_signature(envelope, member.key)  # 4 signature over the bytes
     payload = read_object(envelope.payload)  # 5 strict JSON, once
     _check_version(payload)
@@ -107,7 +109,7 @@ def open_request(
 
 
 def build_answer(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     op: str,
     origin: str,
@@ -149,7 +151,7 @@ def open_answer(
     parts = split_page(data)
     envelope = read_envelope(parts[0])
     check_type(envelope, ANSWER_TYPE)
-    check_signature(envelope, provider.key)
+    check_signed_by(envelope, provider.keys)
     payload = read_object(envelope.payload)
     _check_version(payload)
     check_schema("answer.v1", payload)
@@ -166,14 +168,23 @@ def open_answer(
 
 
 def signing_member(envelope: Envelope, find_member: FindMember) -> Member:
-    """Return the first active member whose key claims to have signed; raise TrustError where there is none."""
+    """Return the first active member whose key claims to have signed, a revoked key last; raise TrustError for none."""
     found = [member for keyid in envelope.keyids if (member := find_member(keyid)) is not None]
+    found.sort(key=lambda member: member.revoked_at is not None)  # a key that stands vouches for one that was revoked
     for member in found:
         if member.active:
             return member
     if found:
         raise TrustError("member-suspended", "该成员已停用。", "This member is suspended.")
     raise TrustError("key-unknown", "签名密钥不在成员名录中。", "The signing key is not in the member list.")
+
+
+def check_may_ask(member: Member) -> None:
+    """Raise TrustError where the member's key was rotated away or revoked: it may have signed, it may not ask."""
+    if member.revoked_at is not None:
+        raise TrustError("key-revoked", "该密钥已作废。", "This key was revoked.")
+    if member.retired:
+        raise TrustError("key-retired", "该密钥已更换，不再接受。", "This key was replaced; it asks for nothing new.")
 
 
 def check_window(issued_at: datetime, now: datetime, window_seconds: int) -> None:

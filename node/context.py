@@ -5,15 +5,17 @@ import hmac
 from dataclasses import dataclass
 from pathlib import Path
 
-from securesystemslib.signer import CryptoSigner
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from securesystemslib.signer import Signer
 
 from federation.errors import StorageError
-from federation.keys import read_signer
+from federation.keys import read_sealing_key, read_signer, sealing_public
 from node.clock import Clock, now
 from node.config import Settings, load_settings
 from node.db import Database, Meta, sqlite_url
 
 KEY_FILE = "node.key"
+SEAL_FILE = "node.seal"  # the newest; the older are node.seal.1 (the oldest), node.seal.2 ...
 SECRET_FILE = "node.secret"  # noqa: S105  a file name
 NODE_ID = "node_id"
 
@@ -26,9 +28,15 @@ class Node:
     settings: Settings
     database: Database
     node_id: str
-    signer: CryptoSigner
+    signer: Signer
     secret: bytes
     clock: Clock = now
+    sealing_keys: tuple[X25519PrivateKey, ...] = ()  # newest first; the older ones open what was sealed to them
+
+    @property
+    def sealing_key(self) -> str:
+        """Return what others seal to (X25519, raw, base64); "" where this node has no sealing key."""
+        return sealing_public(self.sealing_keys[0]) if self.sealing_keys else ""
 
     def derived_key(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose (`link` for ID numbers, `ties` for suppression)."""
@@ -46,6 +54,14 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+def sealing_files(folder: Path) -> list[Path]:
+    """Return the files of this node's sealing keys, newest first."""
+    older = [path for path in folder.glob(f"{SEAL_FILE}.*") if path.suffix[1:].isdecimal()]
+    older.sort(key=lambda path: int(path.suffix[1:]), reverse=True)
+    newest = folder / SEAL_FILE
+    return [newest, *older] if newest.exists() else older
+
+
 def open_node(config: Path, clock: Clock = now) -> Node:
     """Open the node whose configuration is `config`; raise UsageError or StorageError with the mend."""
     settings = load_settings(config)
@@ -53,6 +69,7 @@ def open_node(config: Path, clock: Clock = now) -> Node:
     database = Database(sqlite_url(folder, settings.database.url))
     signer = read_signer(_read(folder / KEY_FILE))
     secret = _read(folder / SECRET_FILE)
+    sealing_keys = tuple(read_sealing_key(_read(path)) for path in sealing_files(folder))
     database.create_tables()
     with database.read() as session:
         meta = session.get(Meta, NODE_ID)
@@ -62,4 +79,4 @@ def open_node(config: Path, clock: Clock = now) -> Node:
             "数据库里没有节点身份，请运行 gonghui init。",
             "No identity; run `gonghui init`.",
         )
-    return Node(folder, settings, database, meta.value, signer, secret, clock)
+    return Node(folder, settings, database, meta.value, signer, secret, clock, sealing_keys)

@@ -17,6 +17,7 @@ from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 from federation.errors import StorageError
+from node.migration import add_missing_columns, describe_tables
 
 BUSY_SECONDS = 10
 
@@ -118,13 +119,26 @@ class Database:
             session.commit()
 
     def create_tables(self) -> None:
-        """Create every table that is missing."""
+        """Create every table, and every column of a table, that is missing."""
         with _storage_errors():
             SQLModel.metadata.create_all(self.engine)
         with self.write() as session:
             for name in ("data", "log"):
                 if session.exec(select(Counter).where(Counter.name == name)).first() is None:
                     session.add(Counter(name=name, value=0))
+        self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Give a database of an earlier release what it lacks; of two processes that start at once, one does it."""
+        wanted = describe_tables(SQLModel.metadata)
+        with self.read() as session:
+            known = session.get(Meta, "tables")
+        if known is not None and known.value == wanted:
+            return
+        with self.write() as session:
+            lock_number(session, "log")
+            add_missing_columns(session.connection(), SQLModel.metadata)
+            session.merge(Meta(name="tables", value=wanted))
 
     def close(self) -> None:
         """Give back every connection."""

@@ -15,21 +15,21 @@ from pathlib import Path
 from sqlmodel import Session, select
 
 from federation.errors import Conflict, StorageError
-from federation.keys import fingerprint, new_identifier, new_private_pem, read_signer
+from federation.keys import ED25519, fingerprint, new_identifier, new_private_pem, new_sealing_pem, read_signer
 from node.access.models import Account
 from node.access.permissions import ADMIN
 from node.access.setup import issue_setup_link, issue_token
 from node.audit import write_audit
 from node.clock import Clock, now
 from node.config import Settings, read_settings, write_settings_text
-from node.context import KEY_FILE, NODE_ID, SECRET_FILE
+from node.context import KEY_FILE, NODE_ID, SEAL_FILE, SECRET_FILE
 from node.db import Database, Meta, sqlite_url
 from node.stream.models import Federation
 
 CONFIG_FILE = "config.toml"
 TOKEN_FILE = "admin.token"  # noqa: S105  a file name
 MARKER_FILE = "init.unfinished"
-_OURS = (KEY_FILE, SECRET_FILE, TOKEN_FILE, "gonghui.db")
+_OURS = (KEY_FILE, SEAL_FILE, SECRET_FILE, TOKEN_FILE, "gonghui.db")
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,23 @@ class Founding:
 
 
 def found_node(
-    folder: Path, values: Mapping[str, object], *, admin: str, federation_name: str = "", clock: Clock = now
+    folder: Path,
+    values: Mapping[str, object],
+    *,
+    admin: str,
+    federation_name: str = "",
+    key_algorithm: str = ED25519,
+    clock: Clock = now,
 ) -> Founding:
-    """Make a node in `folder` with settings `values` (`section.key`); raise Conflict or StorageError with the mend."""
+    """Make a node in `folder` with settings `values` (`section.key`); raise Conflict or StorageError with the mend.
+
+    `key_algorithm` is one of `federation.keys.SCHEMES`; a key that an interrupted founding has left keeps its own.
+    """
     text = write_settings_text(values)
     settings = read_settings(text)
     with _storage_errors(folder), _private_files(), _unfinished(folder):
-        signer = read_signer(_keep(folder / KEY_FILE, new_private_pem()))
+        signer = read_signer(_keep(folder / KEY_FILE, new_private_pem(key_algorithm)))
+        _keep(folder / SEAL_FILE, new_sealing_pem())
         _keep(folder / SECRET_FILE, secrets.token_bytes(32))
         database = Database(sqlite_url(folder, settings.database.url))
         try:

@@ -10,7 +10,14 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlmodel import select
 
-from federation.keys import new_identifier, new_private_pem, read_signer
+from federation.keys import (
+    ED25519,
+    new_identifier,
+    new_private_pem,
+    new_sealing_pem,
+    read_sealing_key,
+    read_signer,
+)
 from node import (
     cli,  # noqa: F401  every table must be known before tables are created
 )
@@ -64,7 +71,9 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     """Give a maker of nodes, each with its own folder, key, secret and SQLite database."""
     opened: list[Database] = []
 
-    def make(name: str = "测试学院", *, database: Database | None = None, **settings: object) -> Node:
+    def make(
+        name: str = "测试学院", *, database: Database | None = None, key_algorithm: str = ED25519, **settings: object
+    ) -> Node:
         folder = tmp_path / uuid.uuid4().hex[:8]
         folder.mkdir()
         if database is None:
@@ -77,7 +86,9 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
         with database.read() as session:
             node_id = session.exec(select(Meta).where(Meta.name == NODE_ID)).one().value
         values = Settings.model_validate({"node": {"name": name}, **settings})
-        return Node(folder, values, database, node_id, read_signer(new_private_pem()), os.urandom(32))
+        signer = read_signer(new_private_pem(key_algorithm))
+        sealing_keys = (read_sealing_key(new_sealing_pem()),)
+        return Node(folder, values, database, node_id, signer, os.urandom(32), sealing_keys=sealing_keys)
 
     yield make
     for database in opened:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from federation.errors import UsageError
+from federation.keys import ED25519, SCHEMES
 from node.cli.state import OUT, State, print_json
 from node.founding import found_node
 
@@ -22,10 +24,19 @@ def init(
     public_url: Annotated[str, typer.Option(help="对端访问的地址 / URL for peers; empty: no inbound port")] = "",
     database: Annotated[str, typer.Option(help="数据库地址 / database URL")] = "sqlite:///gonghui.db",
     sync_interval: Annotated[int, typer.Option(min=1, help="同步间隔（秒）/ seconds between rounds")] = 900,
+    key_algorithm: Annotated[
+        str, typer.Option(help="签名密钥算法 / algorithm of the signing key: " + ", ".join(SCHEMES))
+    ] = ED25519,
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
 ) -> None:
     """建立一个节点：配置、密钥、数据库、管理员 / found a node.  Example: gonghui init ./my-node --name 某学院."""
     state: State = context.obj
+    if key_algorithm not in SCHEMES:
+        raise UsageError(
+            "key-algorithm",
+            f"没有密钥算法 {key_algorithm}，可选：{'、'.join(SCHEMES)}。",
+            f"There is no key algorithm {key_algorithm}; choose one of {', '.join(SCHEMES)}.",
+        )
     values: dict[str, object] = {
         "node.code": code,
         "node.language": "en" if state.language.startswith("en") else "zh",
@@ -38,7 +49,7 @@ def init(
     }
     if name:
         values["node.name"] = name
-    made = found_node(folder, values, admin=admin, federation_name=federation_name)
+    made = found_node(folder, values, admin=admin, federation_name=federation_name, key_algorithm=key_algorithm)
     facts = {
         "config": str(made.config),
         "node_id": made.node_id,

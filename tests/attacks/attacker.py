@@ -25,6 +25,17 @@ def worth_protecting(cells: Sequence[Cell], withheld: Collection[Key]) -> list[C
     return [cell for cell in unpublished(cells, withheld) if cell.public or 0 < cell.persons < cell.minimum]
 
 
+def _optimum(solver: QuietSolver, sense: highspy.ObjSense) -> float:
+    """Solve; a hot start after an unbounded question may end nowhere, so such an end is looked at once more, cold."""
+    for _ in range(2):
+        solver.run()
+        if solver.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+            return float(solver.getObjectiveValue())
+        solver.clearSolver()
+    assert sense == highspy.ObjSense.kMaximize, "every count has a floor"
+    return float(INFINITY)
+
+
 def ranges(
     cells: Sequence[Cell],
     relations: Sequence[Relation],
@@ -51,9 +62,7 @@ def ranges(
         for sense in (highspy.ObjSense.kMinimize, highspy.ObjSense.kMaximize):
             solver.changeColCost(column[cell.key], 1.0)
             solver.changeObjectiveSense(sense)
-            solver.run()
-            optimal = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
-            ends.append(solver.getObjectiveValue() if optimal else INFINITY)
+            ends.append(_optimum(solver, sense))
         solver.changeColCost(column[cell.key], 0.0)
         upper = ends[1] if ends[1] == INFINITY else math.floor(ends[1] + 1e-6)
         found[cell.key] = (math.ceil(ends[0] - 1e-6), upper)

@@ -11,7 +11,15 @@ import pytest
 from sqlmodel import select
 
 from federation.errors import Conflict, StorageError
-from federation.keys import fingerprint
+from federation.keyfile import build_key_file, read_key_file
+from federation.keys import (
+    SCHEMES,
+    fingerprint,
+    new_sealing_pem,
+    read_sealing_key,
+    sealing_public,
+    write_private_file,
+)
 from node import founding
 from node.access.models import Account, SetupLink
 from node.access.service import actor_of_token, digest_of
@@ -30,7 +38,7 @@ def test_a_college_is_founded_with_private_files(gonghui: Gonghui, tmp_path: Pat
     assert said.code == 0, said.error
     facts = said.json
     assert facts["federation"] == ""
-    for name in ("config.toml", "node.key", "node.secret", "admin.token", "gonghui.db"):
+    for name in ("config.toml", "node.key", "node.seal", "node.secret", "admin.token", "gonghui.db"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
     assert not (folder / MARKER_FILE).exists()
     node = open_node(folder / "config.toml")
@@ -46,6 +54,38 @@ def test_a_college_is_founded_with_private_files(gonghui: Gonghui, tmp_path: Pat
         assert actor_of_token(session, Path(facts["token_file"])).role == "admin"
         assert [entry.action for entry in session.exec(select(AuditEntry))] == ["node.init"]
     node.database.close()
+
+
+@pytest.mark.parametrize("algorithm", SCHEMES)
+def test_the_signing_key_may_be_of_any_algorithm(gonghui: Gonghui, tmp_path: Path, algorithm: str) -> None:
+    said = gonghui("init", tmp_path / "n", "--key-algorithm", algorithm, "--json")
+    assert said.code == 0, said.error
+    node = open_node(Path(said.json["config"]))
+    node.database.close()
+    assert node.signer.public_key.scheme == algorithm
+    file = read_key_file(build_key_file(node.signer, node_id=node.node_id, name="学院", code="", url=""))
+    assert file.key == node.signer.public_key
+
+
+def test_an_unknown_algorithm_is_told_before_anything_is_written(gonghui: Gonghui, tmp_path: Path) -> None:
+    said = gonghui("init", tmp_path / "n", "--key-algorithm", "rsa")
+    assert said.code == 2
+    assert "key-algorithm" in said.error
+    assert not (tmp_path / "n").exists()
+
+
+def test_older_sealing_keys_are_opened_newest_first(tmp_path: Path) -> None:
+    made = found_node(tmp_path / "n", {}, admin="admin")
+    pems = {name: new_sealing_pem() for name in ("node.seal.1", "node.seal.2", "node.seal.10")}
+    for name, pem in pems.items():
+        write_private_file(tmp_path / "n" / name, pem)
+    write_private_file(tmp_path / "n" / "node.seal.old", b"not ours")
+    node = open_node(made.config)
+    node.database.close()
+    newest = read_sealing_key((tmp_path / "n" / "node.seal").read_bytes())
+    assert node.sealing_key == sealing_public(newest)
+    order = [sealing_public(read_sealing_key(pems[f"node.seal.{n}"])) for n in (10, 2, 1)]
+    assert [sealing_public(key) for key in node.sealing_keys] == [node.sealing_key, *order]
 
 
 def test_a_hub_is_founded_with_its_federation(gonghui: Gonghui, tmp_path: Path) -> None:
@@ -80,7 +120,7 @@ class _PowerCut(BaseException):
     """Ends the program where it stands."""
 
 
-@pytest.mark.parametrize("file", ["node.key", "node.secret", "admin.token", "config.toml"])
+@pytest.mark.parametrize("file", ["node.key", "node.seal", "node.secret", "admin.token", "config.toml"])
 @pytest.mark.parametrize("written", [False, True])
 def test_init_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, *, written: bool

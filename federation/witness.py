@@ -1,0 +1,119 @@
+"""Witnesses: what a node cosigns, and when enough cosignatures make a record older than a time.
+
+A witness keeps one checkpoint a log. It cosigns another only where a consistency proof leads from the one it keeps, and
+keeps the new one before it answers; so it never puts its name under two branches of a log. Required are the hub and,
+where there are three members, one other; for the hub's own log two members. The log's own node and the node whose key
+is in question never count: so a thief who wants to back-date needs every required witness.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from federation.errors import TrustError
+from federation.keys import Member
+from federation.log import EMPTY_ROOT, check_consistency, check_inclusion, hash_leaf
+from federation.statements import Checkpoint, Cosignature, open_checkpoint, open_cosignature
+
+FindMember = Callable[[str], Member | None]
+SALT_BYTES = 32
+NOTHING_HELD: tuple[int, bytes] = (0, EMPTY_ROOT)  # of a log that a witness has never seen
+_DOMAIN = b"gonghui leaf v1\n"
+
+
+@dataclass(frozen=True)
+class Inclusion:
+    """Where a record is in a log, and how to get from it to the root."""
+
+    index: int
+    salt: bytes
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """A record was in the log `log` when all required witnesses had cosigned it, at the latest at `at`."""
+
+    record_id: str
+    log: str
+    size: int
+    at: datetime
+    witnesses: tuple[str, ...]
+
+
+def leaf_entry(record_id: str, salt: bytes) -> bytes:
+    """Return the entry of a record in a log. Salted: whoever sees a root or a path cannot try ids."""
+    return _DOMAIN + salt + bytes.fromhex(record_id)
+
+
+def check_next(held: tuple[int, bytes], offered: Checkpoint, old_size: int, path: Sequence[bytes]) -> None:
+    """Let a witness check an offered checkpoint against the size and root it holds (`NOTHING_HELD` at first).
+
+    Raise TrustError: `witness-size` where the proof starts elsewhere (its `have` says where to start), or
+    `proof-consistency` where the log was forked or cut.
+    """
+    size, root = held
+    if offered.size < size or old_size != size:
+        raise TrustError(
+            "witness-size",
+            "见证节点所知的日志长度不同。",
+            "The witness holds another size of this log.",
+            have=size,
+        )
+    check_consistency(size, root, offered.size, offered.root, path)
+
+
+def count_missing(
+    cosigned: Iterable[Cosignature], *, log: str, hub: str, members: Collection[str], not_counting: str = ""
+) -> int:
+    """Return how many required witnesses are missing under a checkpoint of the log of node `log`; one is the least.
+
+    `members` are the active ones with the hub among them; a node that left is no longer required.
+    """
+    not_allowed = {log, not_counting}
+    able = set(members) - not_allowed
+    counting = {item.witness for item in cosigned} & able
+    if log == hub:
+        return max(0, max(1, min(2, len(able))) - len(counting))
+    missing = int(hub in able and hub not in counting)
+    if len(members) > 2 and able - {hub}:
+        missing += int(not counting - {hub})
+    return missing or int(not counting)
+
+
+def check_witnessed(
+    record_id: str,
+    record_origin: str,
+    inclusion: Inclusion,
+    documents: Sequence[bytes],
+    find_member: FindMember,
+    *,
+    hub: str,
+    members: Collection[str],
+) -> Witnessed:
+    """Verify that a record is in a log whose checkpoint (the first document) the required witnesses cosigned.
+
+    The time is that of the last required cosignature: before it, the whole set did not vouch. Raise TrustError.
+    """
+    checkpoint = open_checkpoint(documents[0], find_member)
+    leaf = hash_leaf(leaf_entry(record_id, inclusion.salt))
+    check_inclusion(leaf, inclusion.index, checkpoint.size, inclusion.path, checkpoint.root)
+    cosigned = sorted(_open_matching(documents[1:], checkpoint, find_member), key=lambda item: item.cosigned_at)
+    for count in range(1, len(cosigned) + 1):
+        enough = cosigned[:count]
+        if not count_missing(enough, log=checkpoint.origin, hub=hub, members=members, not_counting=record_origin):
+            who = tuple(sorted({item.witness for item in enough}))
+            return Witnessed(record_id, checkpoint.origin, checkpoint.size, enough[-1].cosigned_at, who)
+    raise TrustError("witness-missing", "缺少必需的见证签名。", "A required witness has not cosigned.")
+
+
+def _open_matching(documents: Sequence[bytes], checkpoint: Checkpoint, find_member: FindMember) -> list[Cosignature]:
+    """Return the cosignatures under this very size and root."""
+    found = []
+    for data in documents:
+        item = open_cosignature(data, find_member)
+        state = (item.federation, item.origin, item.size, item.root)
+        if state != (checkpoint.federation, checkpoint.origin, checkpoint.size, checkpoint.root):
+            raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")
+        found.append(item)
+    return found
