@@ -63,7 +63,9 @@ def rollup_of(folder: Folder) -> list[dict[str, Any]]:
     """Return the combined figures as a node shows them, without what is seen from its own chair."""
     with folder.opened() as node:
         rows = [row.as_json(sources=True) for row in read_rollup(node, WATCHER, PERIOD)]
-    return [{key: row[key] for key in ("indicator", "dims", "status", "value", "sources") if key in row} for row in rows]
+    return [
+        {key: row[key] for key in ("indicator", "dims", "status", "value", "sources") if key in row} for row in rows
+    ]
 
 
 def count(node: Node, table: type[SQLModel]) -> int:

@@ -184,9 +184,7 @@ def found(path: Path, colleges: Sequence[str], *, hub_settings: Mapping[str, obj
         for number, folder in enumerate(nodes.colleges):
             with folder.opened() as node:
                 with node.database.write() as session:
-                    session.add(
-                        Federation(id=hub.federation, name="省", hub_id=hub.node_id, joined_at=node.clock())
-                    )
+                    session.add(Federation(id=hub.federation, name="省", hub_id=hub.node_id, joined_at=node.clock()))
                     introduce(session, hub.federation, at_hub, is_hub=True)
                 with at_hub.database.write() as session:
                     introduce(session, hub.federation, node, is_hub=False)

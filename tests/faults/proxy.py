@@ -85,20 +85,14 @@ class Middlebox:
             fault = self.dice.choice(self.wanted.read_text("utf-8").strip().split(","))
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(f"{fault} {asked.first.split(b' ')[1].decode()}\n")
+        refusal = _refuse(fault, asked)
+        if refusal is not None:
+            connection.sendall(refusal.write())
+            return True
+        if fault == "strip":
+            asked.headers = _needed(asked.headers)
         ask = asked.write()
         match fault:
-            case "html":
-                return _send(connection, _answer(b"200 OK", b"text/html; charset=utf-8", PAGE))
-            case "status":
-                late = _answer(b"503 Service Unavailable", b"text/plain", b"busy", (b"retry-after", b"1"))
-                return _send(connection, late)
-            case "verbs" if asked.first.split(b" ")[0] not in {b"GET", b"POST"}:
-                return _send(connection, _answer(b"405 Method Not Allowed", b"text/plain", b"no"))
-            case "strip":
-                asked.headers = _needed(asked.headers)
-                answer = fetch(upstream, asked.write())
-                answer.headers = _needed(answer.headers)
-                return _send(connection, answer)
             case "cut-ask":
                 send_only(upstream, ask[: len(ask) // 2])
                 return False
@@ -112,6 +106,8 @@ class Middlebox:
                     fetch(place, old)
         answer = fetch(upstream, ask)
         self.kept.append((upstream, ask))
+        if fault == "strip":
+            answer.headers = _needed(answer.headers)
         return self._give(connection, answer, fault)
 
     def _give(self, connection: socket.socket, answer: Message, fault: str) -> bool:
@@ -151,7 +147,7 @@ class Middlebox:
 def run_proxy(
     port: int, upstream: tuple[str, int] | None, wanted: str, log: str, seed: int, tls: str = "", connect: str = ""
 ) -> None:
-    """Serve on `port` for ever. `tls` is a file with key and certificate for all, `connect` one for what is tunnelled."""
+    """Serve on `port` for ever. `tls` and `connect` are files of key and certificate: for all, for tunnels."""
     box = Middlebox(upstream, Path(wanted), Path(log), random.Random(seed), _context(connect))  # noqa: S311  a die
     outside = _context(tls)
     with socket.create_server(("127.0.0.1", port), backlog=128) as listener:
@@ -236,6 +232,18 @@ def send_only(upstream: tuple[str, int], part: bytes) -> None:
         behind.sendall(part)
 
 
+def _refuse(fault: str, asked: Message) -> Message | None:
+    """Return what the middlebox says in the place of the node behind it, None where it lets the request through."""
+    match fault:
+        case "html":
+            return _answer(b"200 OK", b"text/html; charset=utf-8", PAGE)
+        case "status":
+            return _answer(b"503 Service Unavailable", b"text/plain", b"busy", (b"retry-after", b"1"))
+        case "verbs" if asked.first.split(b" ")[0] not in {b"GET", b"POST"}:
+            return _answer(b"405 Method Not Allowed", b"text/plain", b"no")
+    return None
+
+
 def _answer(status: bytes, kind: bytes, body: bytes, *more: tuple[bytes, bytes]) -> Message:
     length = (b"content-length", str(len(body)).encode())
     return Message(b"HTTP/1.1 " + status, [(b"content-type", kind), length, *more], body)
@@ -243,8 +251,3 @@ def _answer(status: bytes, kind: bytes, body: bytes, *more: tuple[bytes, bytes])
 
 def _needed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [item for item in headers if item[0] in NEEDED]
-
-
-def _send(connection: socket.socket, answer: Message) -> bool:
-    connection.sendall(answer.write())
-    return True

@@ -36,6 +36,7 @@ STEPS = {
     "page": "node.exchange.serving:read_page",
     "answer": "federation.request:build_answer",
 }
+Wrapper = Callable[[Callable[[], Any]], Any]
 BEFORE, AFTER = "before", "after"
 KILL, FAIL = "kill", "fail"
 
@@ -55,13 +56,17 @@ def count_steps(file: Path) -> None:
     counts: Counter[str] = Counter()
     lock = threading.Lock()
 
-    def note(name: str) -> None:
-        with lock:
-            counts[name] += 1
-            file.write_text(json.dumps(counts))
+    def counting(name: str) -> Wrapper:
+        def around(call: Callable[[], Any]) -> Any:
+            with lock:
+                counts[name] += 1
+                file.write_text(json.dumps(counts))
+            return call()
+
+        return around
 
     for name in STEPS:
-        _wrap(name, lambda call, name=name: (note(name), call())[1])
+        _wrap(name, counting(name))
 
 
 def stop_at(stop: Stop, told: Path) -> None:
@@ -91,7 +96,7 @@ def _stop(stop: Stop, told: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _wrap(name: str, around: Callable[[Callable[[], Any]], Any]) -> None:
+def _wrap(name: str, around: Wrapper) -> None:
     module, _, path = STEPS[name].partition(":")
     owner: Any = import_module(module)
     *outer, attribute = path.split(".")

@@ -16,10 +16,12 @@ from tests.faults.steps import AFTER, BEFORE, Stop
 PHASES = ("publish", "push", "receive", "serve", "pull")
 SEEDS = range(200) if LONG else range(5)
 Copied = Callable[[Nodes], Nodes]
+Note = Callable[[str, object], None]
+Counts = dict[str, dict[str, int]]
 
 
 def run_phases(nodes: Nodes, around: dict[str, Around]) -> dict[str, int]:
-    """Let one college publish and push and the other pull; return how each phase ended. A killed hub is started anew."""
+    """Let one college publish and push and the other pull; return how each phase ended. A killed hub is restarted."""
     ended = {"publish": nodes["ann"].work(around.get("publish")).code}
     hub = nodes.serve_hub(around.get("receive"))
     ended["push"] = nodes["ann"].sync(around.get("push")).code
@@ -43,7 +45,7 @@ def settled(three: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Nodes:
 
 
 @pytest.fixture(scope="session")
-def counted(settled: Nodes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]]:
+def counted(settled: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Counts:
     """Rehearse once and count how often each step is taken in each phase."""
     folder = tmp_path_factory.mktemp("counted")
     nodes = settled.copy(folder)
@@ -59,7 +61,7 @@ def counted(settled: Nodes, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_kill_at_any_step_loses_and_doubles_nothing(
-    settled: Nodes, copied: Copied, counted: dict[str, dict[str, int]], tmp_path: Path, seed: int
+    settled: Nodes, copied: Copied, counted: Counts, tmp_path: Path, record_property: Note, seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311  a test's dice
     phase = PHASES[seed % len(PHASES)]
@@ -76,3 +78,4 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
     for name in ("ann", "ben"):
         assert nodes[name].sync().code == 0, (phase, stop)
     check_healed(nodes)
+    record_property("kill", f"{phase}, {stop.when} {stop.step}")

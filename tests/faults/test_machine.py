@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from tests.faults.checks import check_healed
 from tests.faults.conftest import LONG
-from tests.faults.federation import Folder, Nodes, found, publish_notice
+from tests.faults.federation import Folder, Nodes, publish_notice
 from tests.faults.process import Around
 from tests.faults.steps import AFTER, BEFORE, FAIL, Stop
 
@@ -194,36 +193,26 @@ def test_a_commit_that_fails_at_the_hub_is_never_answered_as_done(
     check_healed(nodes)
 
 
-def test_a_database_server_that_is_gone_and_comes_back(
-    postgres_url: str, copied: Copied, tmp_path: Path
-) -> None:
-    """The hub on PostgreSQL: connections are cut and new ones refused; then the server is back, and so is the hub."""
-    name = f"t{os.urandom(6).hex()}"
-    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    try:
-        url = postgres_url.replace("/postgres?", f"/{name}?")
-        nodes = found(tmp_path / "on-postgres", ["ann", "ben"], hub_settings={"database.url": url})
-        nodes = copied(nodes)
-        served = nodes.serve_hub()
-        ann, ben = nodes["ann"], nodes["ben"]
-        assert code_of(ann) == ""
-        ann.work()
-        ben.work()
-        with engine.connect() as connection:
-            connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
-            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-            connection.execute(text(cut), {"name": name})
-        assert code_of(ann) in {"database-unreachable", "database-error"}
-        assert served.process.is_alive()
-        with engine.connect() as connection:
-            connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
-        for folder in (ann, ben, ann):
-            assert code_of(folder) == ""
-        check_healed(nodes)
-        nodes.end()
-    finally:
-        with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
+def test_a_database_server_that_is_gone_and_comes_back(on_server: Nodes, postgres_url: str) -> None:
+    """Connections are cut and new ones refused; then the server is back, and so is the hub."""
+    nodes = on_server
+    served = nodes.serve_hub()
+    ann, ben = nodes["ann"], nodes["ben"]
+    assert code_of(ann) == ""
+    ann.work()
+    ben.work()
+    with nodes.hub.opened() as hub:
+        name = hub.database.engine.url.database
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        connection.execute(text(cut), {"name": name})
+    assert code_of(ann) in {"database-unreachable", "database-error"}
+    assert served.process.is_alive()
+    with server.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
+    server.dispose()
+    for folder in (ann, ben, ann):
+        assert code_of(folder) == ""
+    check_healed(nodes)

@@ -148,7 +148,7 @@ def test_middleboxes_of_every_kind(three: Nodes, copied: Copied, network: Callab
 def test_a_proxy_with_an_authority_of_its_own(
     three: Nodes, copied: Copied, network: Callable[..., Network], tmp_path: Path
 ) -> None:
-    """As a campus has it: all traffic through a proxy that opens TLS. Its authority is trusted by name, or not at all."""
+    """As a campus has it: all traffic through a proxy that opens TLS, whose authority is trusted by name or not."""
     nodes = copied(three)
     authority, server = make_authority(tmp_path, "hub.example.edu")
     between = network(nodes.port, connect=str(server))
