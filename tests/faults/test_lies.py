@@ -19,8 +19,9 @@ from federation.keys import new_private_pem, read_signer
 from federation.request import build_request
 from node.context import Node
 from node.stream.models import StoredRecord
-from tests.faults.checks import check_healed, records_of
-from tests.faults.federation import Folder, Nodes
+from tests.exchange.releases import content, count, write_release
+from tests.faults.checks import check_healed, records_of, rollup_of
+from tests.faults.federation import Folder, Nodes, publish_notice
 from tests.faults.process import Running
 
 Copied = Callable[[Nodes], Nodes]
@@ -201,3 +202,31 @@ def test_one_who_says_two_things_in_one_place_is_shown_by_nobody(scene: Scene) -
     assert (proof.first_id, proof.id) == (read_envelope(last).id, read_envelope(other).id)
     assert states[proof.first_id] == "equivocal"
     assert proof.first_id not in shown
+
+
+def test_a_poisoned_record_in_mid_stream_holds_nothing_up(scene: Scene) -> None:
+    """Signed by a node whose gate was taken out: it keeps its place, counts nowhere, and a correction mends it."""
+    heal(scene)
+    before = rollup_of(scene.nodes.hub)
+    ann = scene.opened["ann"]
+    small = content([count("MEM_CNT", 40), count("MEM_CNT", 4, G="2")], period="2024U")
+    with ann.database.write() as session:
+        poison = write_release(session, ann, scene.federation, small)
+    for number in (51, 52):
+        publish_notice(ann, number)
+    heal(scene)
+    places = {}
+    for folder in (scene.nodes.hub, scene.nodes["ben"]):
+        with folder.opened() as node, node.database.read() as session:
+            rows = session.exec(select(StoredRecord).where(StoredRecord.origin == ann.node_id)).all()
+        places[folder.name] = {row.sequence: (row.state, row.code) for row in rows}
+    after = {sequence: ("current", "") for sequence in (poison.sequence + 1, poison.sequence + 2)}
+    assert places["hub"].items() >= {poison.sequence: ("quarantined", "cell-too-small"), **after}.items()
+    assert places["ben"].items() >= {poison.sequence: ("placeholder", "cell-too-small"), **after}.items()
+    assert rollup_of(scene.nodes.hub) == rollup_of(scene.nodes["ben"]) == before
+    with ann.database.write() as session:
+        mended = write_release(session, ann, scene.federation, content([count("MEM_CNT", 30)], period="2024U"))
+    heal(scene)
+    for folder in (scene.nodes.hub, scene.nodes["ben"]):
+        with folder.opened() as node, node.database.read() as session:
+            assert session.get_one(StoredRecord, mended.id).state == "current"
