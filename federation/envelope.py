@@ -89,6 +89,14 @@ def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
     return _write(payload, payload_type, [(signature.keyid, bytes.fromhex(signature.signature))])
 
 
+def add_signature(envelope: bytes, signer: Signer) -> bytes:
+    """Return the envelope with one more signature on the same bytes; its id stays."""
+    held = read_envelope(envelope)
+    signature = Dsse(held.payload, held.payload_type, {}).sign(signer)
+    added = (signature.keyid, bytes.fromhex(signature.signature))
+    return _write(held.payload, held.payload_type, [*held.signatures, added])
+
+
 def read_envelope(data: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> Envelope:
     """Read an envelope; raise TrustError where it is too large or not spelt as above. Verifies nothing."""
     if len(data) > max_bytes:

@@ -38,3 +38,12 @@ def load_data(name: str) -> bytes:
 def schema_digest(name: str) -> str:
     """Return the SHA-256 (hex) of the schema's bytes, by which records name it."""
     return hashlib.sha256(load_schema_bytes(name)).hexdigest()
+
+
+def has_schema(name: str) -> bool:
+    """Tell whether this program has a JSON Schema of this name."""
+    try:
+        load_schema_bytes(name)
+    except KeyError:
+        return False
+    return True
