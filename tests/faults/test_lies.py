@@ -220,7 +220,7 @@ def test_a_poisoned_record_in_mid_stream_holds_nothing_up(scene: Scene) -> None:
         with folder.opened() as node, node.database.read() as session:
             rows = session.exec(select(StoredRecord).where(StoredRecord.origin == ann.node_id)).all()
         places[folder.name] = {row.sequence: (row.state, row.code) for row in rows}
-    after = {sequence: ("current", "") for sequence in (poison.sequence + 1, poison.sequence + 2)}
+    after = dict.fromkeys((poison.sequence + 1, poison.sequence + 2), ("current", ""))
     assert places["hub"].items() >= {poison.sequence: ("quarantined", "cell-too-small"), **after}.items()
     assert places["ben"].items() >= {poison.sequence: ("placeholder", "cell-too-small"), **after}.items()
     assert rollup_of(scene.nodes.hub) == rollup_of(scene.nodes["ben"]) == before
