@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import gate_bench, import_bench, indicator_bench
+from bench import gate_bench, import_bench, indicator_bench, membership_bench
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BENCHES = ("import", "exchange", "indicator", "gate")
+BENCHES = ("import", "exchange", "indicator", "gate", "membership")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ MEASURES = (
             "DuckDB runs one statement a table", indicator_bench.LIMITS["table_by_table_ratio"]),
     Measure("gate", ("ratio",), f"protect a release of {gate_bench.SIZES['small']} staff",
             "one plain audit of the result", gate_bench.LIMITS["ratio"]),
+    Measure("membership", ("ratio",), f"refresh a list of {membership_bench.MEMBERS:,} members, nothing changed",
+            "python-tuf reads the same metadata, no target", membership_bench.LIMITS["ratio"]),
 )  # fmt: skip
 
 

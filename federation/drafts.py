@@ -297,6 +297,8 @@ def _pick(targets: Mapping[str, TargetFile], known: Mapping[str, bytes]) -> dict
 
 
 def _check_base(held: MemberList | None, draft: Draft) -> None:
+    if held is not None and draft.federation != held.federation:
+        raise TrustError("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
     base = _base(held)
     following = {role: check_metadata(data, role).signed.version for role, data in draft.metadata.items()}
     if dict(draft.base) != base or any(version != base[role] + 1 for role, version in following.items()):

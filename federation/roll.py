@@ -13,6 +13,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -278,10 +279,11 @@ def _key_json(key: KeyEntry) -> dict[str, Any]:
     return entry | {"revoked_at": format_time(key.revoked_at)} if key.revoked_at else entry
 
 
-def _read_members(data: bytes, path: str) -> list[MemberEntry]:
+@lru_cache(maxsize=256)  # a change touches one file of 64: the others are not read again
+def _read_members(data: bytes, path: str) -> tuple[MemberEntry, ...]:
     document = read_object(data)
     check_schema("membership-members.v1", document)
-    entries = [_read_member(entry) for entry in document["members"]]
+    entries = tuple(_read_member(entry) for entry in document["members"])
     if any(bucket_of(entry.id) != path for entry in entries):
         raise _refuse("list-mixed", "成员不在其应在的文件中。", "A member stands in another file than its own.")
     return entries

@@ -33,6 +33,7 @@ from federation.enrolment import JOIN, EnrolmentRequest, read_request
 from federation.errors import Conflict, InputRefused, NetworkError, TrustError, UsageError
 from federation.membership import MemberList
 from federation.roll import LEFT, Roll
+from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
@@ -101,6 +102,16 @@ def receive_draft(node: Node, data: bytes, handlers: Handlers) -> dict[str, Any]
             draft = merge_signatures(held, read_draft(row.file), draft)
         row = row or ListDraft(digest=digest_of(draft), state="", file=b"", changed_at=node.clock())
         return _advance(session, node, held, draft, row, handlers)
+
+
+def take_file(node: Node, actor: Actor, data: bytes, handlers: Handlers) -> dict[str, Any]:
+    """Take in a request or a signed draft that came as a file; raise InputRefused for anything else."""
+    check_permission(actor, "peer.write")
+    try:
+        draft = read_draft(data)
+    except InputRefused:
+        return receive_request(node, data)
+    return receive_draft(node, write_draft(draft), handlers)
 
 
 def keep_founding(session: Session, node: Node, draft: Draft) -> ListDraft:

@@ -9,6 +9,8 @@ The same command again changes nothing, so that whoever was interrupted goes on.
 from dataclasses import dataclass
 from typing import Any
 
+from securesystemslib.signer import Key
+
 from federation.anchor import Anchor, read_anchor
 from federation.documents import read_object
 from federation.enrolment import JOIN, Applicant, build_request
@@ -33,8 +35,8 @@ UNKNOWN = "unknown"
 class Sent:
     """What became of a request. `sent_to` is the hub's address, "" where it must be handed over as the file."""
 
-    anchor: Anchor | None
     federation: str
+    key: Key
     file: bytes
     sent_to: str
     state: str
@@ -68,36 +70,38 @@ def request_to_join(
     if problem and not problem.startswith(("peer-", "list-unreachable")):
         raise TrustError(problem, "名录不可信，已拒绝。", "The member list served does not hold; refused.")
     file = own_request(node, anchor.federation, JOIN)
-    return hand_in(node, anchor.federation, file, anchor=anchor, connect=connect)
+    return hand_in(node, anchor.federation, file, node.signer.public_key, connect=connect)
 
 
 def own_request(node: Node, federation_id: str, kind: str) -> bytes:
     """Return this node's request file, signed by the key it asks for."""
+    return build_request(node.signer, own_applicant(node), federation=federation_id, kind=kind, at=node.clock())
+
+
+def own_applicant(node: Node) -> Applicant:
+    """Return this node as it asks to be listed."""
     settings = node.settings
-    applicant = Applicant(
-        node.node_id,
-        settings.node.name,
-        settings.node.code,
-        settings.server.public_url,
-        settings.exchange.transport if hasattr(settings.exchange, "transport") else "direct",
-        node.sealing_key,
+    return Applicant(
+        id=node.node_id,
+        name=settings.node.name,
+        code=settings.node.code,
+        url=settings.server.public_url,
+        transport=str(getattr(settings.exchange, "transport", "direct")),
+        sealing_key=node.sealing_key,
     )
-    return build_request(node.signer, applicant, federation=federation_id, kind=kind, at=node.clock())
 
 
-def hand_in(
-    node: Node, federation_id: str, file: bytes, *, anchor: Anchor | None = None, connect: Connect = open_client
-) -> Sent:
+def hand_in(node: Node, federation_id: str, file: bytes, key: Key, *, connect: Connect = open_client) -> Sent:
     """Send a request to the hub at one of its addresses; where none can be reached, say so."""
     problem: GonghuiError | None = None
     for url in _hub_urls(node, federation_id):
         try:
             with connect(node, url) as client:
                 told = read_object(client.fetch_page("join", file))
-            return Sent(anchor, federation_id, file, url, str(told.get("state", "")))
+            return Sent(federation_id, key, file, url, str(told.get("state", "")))
         except NetworkError as error:
             problem = error
-    return Sent(anchor, federation_id, file, "", "", problem.text if problem else None)
+    return Sent(federation_id, key, file, "", "", problem.text if problem else None)
 
 
 def standing(node: Node, actor: Actor, handlers: Handlers, *, connect: Connect = open_client) -> Standing:

@@ -68,6 +68,7 @@ class OutboxItem(SQLModel, table=True):
     verdict: str = ""  # what the receiver decided: accepted, quarantined, refused, waiting
     code: str = ""  # and why
     receipt: bytes = b""  # the receiver's signed receipt, verbatim; a refusal has none
+    parcel: str = ""  # id of the parcel in which it lies in the hub's mailbox
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -127,6 +128,7 @@ class MemberListState(SQLModel, table=True):
     root: bytes  # as in the anchor: nothing but an anchor confirmed by people replaces it
     urls: str = ""  # the hub's addresses in the anchor, by blanks
     hub_keyid: str = ""  # of the anchor, for doctor and pages until there is a list
+    own_groups: str = ""  # this node's own, by blanks
     versions: str = "{}"  # JSON, by role
     seen: str = "{}"  # JSON: the highest versions that anybody's signed word has named
     seen_from: str = ""  # who named the highest

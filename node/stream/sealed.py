@@ -28,7 +28,7 @@ from federation.sealing import (
     unseal,
 )
 from node.context import Node
-from node.stream.models import Federation, Peer, StoredRecord
+from node.stream.models import Federation, MemberListState, Peer, StoredRecord
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ ACTIVE = "active"
 
 def own_member(session: Session, node: Node, federation: Federation) -> Member:
     """Return ourselves as the member list names us."""
-    row = session.get(Peer, (federation.id, node.node_id))
-    groups = frozenset(row.groups.split()) if row else frozenset()
+    state = session.get(MemberListState, federation.id)
+    row = None if state else session.get(Peer, (federation.id, node.node_id))
+    groups = frozenset((state.own_groups if state else row.groups if row else "").split())
     is_hub = federation.hub_id == node.node_id
     return Member(node.node_id, federation.id, node.signer.public_key, is_hub=is_hub, groups=groups)
 
