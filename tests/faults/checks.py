@@ -12,7 +12,8 @@ from node.activities.models import Notice
 from node.context import Node
 from node.exchange.view import read_rollup
 from node.stream.models import Equivocation, OutboxItem, Receipt, RefusedDocument, StoredRecord, WaitingDocument
-from node.stream.service import CURRENT, DELIVERED
+from node.stream.outbox import DELIVERED
+from node.stream.service import CURRENT
 from tests.faults.federation import PERIOD, WATCHER, Folder, Nodes
 
 Place = tuple[str, str, int]
