@@ -79,7 +79,7 @@ def run_on_driver(connection: Connection, statement: str, values: Any = ()) -> A
     try:
         cursor.execute(statement, values)
     except connection.dialect.loaded_dbapi.Error as error:
-        if connection.dialect.is_disconnect(error, driver.dbapi_connection, cursor):  # type: ignore[arg-type]
+        if connection.dialect.is_disconnect(error, driver.dbapi_connection, cursor):
             connection.invalidate(error)
         raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from error
     return cursor

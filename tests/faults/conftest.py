@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from tests.faults.federation import Nodes, found, free_port
 
 LONG = bool(os.environ.get("GONGHUI_SOAK"))
+long_form = pytest.mark.skipif(not LONG, reason="long form: make soak")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.faults.checks import check_healed
-from tests.faults.conftest import LONG
+from tests.faults.conftest import LONG, long_form
 from tests.faults.federation import Folder, Nodes, publish_notice
 from tests.faults.process import Around
 from tests.faults.steps import AFTER, BEFORE, FAIL, Stop
@@ -86,6 +86,7 @@ def test_a_full_disk_at_the_hub_is_told_and_heals_when_there_is_room(
     check_healed(nodes)
 
 
+@long_form
 def test_a_full_and_then_read_only_disk_at_a_college(three: Nodes, copied: Copied, small_disk: Path) -> None:
     nodes = copied(three)
     ann, ben = nodes["ann"], nodes["ben"]
@@ -112,6 +113,7 @@ def test_a_full_and_then_read_only_disk_at_a_college(three: Nodes, copied: Copie
     check_healed(nodes)
 
 
+@long_form
 def test_files_that_may_not_grow(three: Nodes, copied: Copied) -> None:
     """As a quota does: the same for a machine where nothing can be mounted."""
     nodes = copied(three)
@@ -150,6 +152,7 @@ def test_a_database_that_is_locked_is_waited_for_and_then_told(three: Nodes, cop
     check_healed(nodes)
 
 
+@long_form
 def test_a_database_file_that_is_gone_and_comes_back(three: Nodes, copied: Copied) -> None:
     nodes = copied(three)
     ann, ben = nodes["ann"], nodes["ben"]

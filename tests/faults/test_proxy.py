@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.authority import make_authority
 from tests.faults.checks import check_healed
-from tests.faults.conftest import LONG
+from tests.faults.conftest import LONG, long_form
 from tests.faults.federation import Folder, Nodes, free_port, live, publish_notice
 from tests.faults.process import Around, Running, start
 from tests.faults.proxy import FAULTS, run_proxy
@@ -166,6 +166,7 @@ def test_a_proxy_with_an_authority_of_its_own(
     check_healed(nodes)
 
 
+@long_form
 def test_a_peer_whose_certificate_is_by_the_colleges_own_authority(
     three: Nodes, copied: Copied, network: Callable[..., Network], tmp_path: Path
 ) -> None:
