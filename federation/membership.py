@@ -32,7 +32,7 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from federation.documents import sha256_hex
-from federation.errors import GonghuiError, TrustError
+from federation.errors import GonghuiError, StorageError, TrustError
 from federation.metadata import (
     HOLD,
     MAX_BYTES,
@@ -111,7 +111,9 @@ class MemberList:
         entry = self.roll.members.get(member_id)
         if entry is None:
             return ""
-        held = entry.status == ACTIVE and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
+        # the hub cannot be held: one officer alone would stop everybody; t officers hand the hub over
+        may_be_held = entry.status == ACTIVE and member_id != self.roll.hub
+        held = may_be_held and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
         return SUSPENDED if held else entry.status
 
     def behind(self, seen: Versions) -> tuple[str, ...]:
@@ -151,7 +153,8 @@ def refresh(root: bytes, held: Files, fetch: Fetch, *, federation: str, now: dat
     """Return the newest list that `fetch` serves, verified from the pinned `root` and against what is `held`.
 
     `held` are the files of the last list, empty at first; `fetch(path)` returns bytes, or None where there is no such
-    file, and may raise NetworkError. Raise TrustError (codes at the head of this module); nothing partial is returned.
+    file, and may raise NetworkError. Raise TrustError (codes at the head of this module), StorageError
+    where no temporary folder can be written; nothing partial is returned.
     """
     port = _Port(fetch)
     check_metadata(root, ROOT)
@@ -162,6 +165,12 @@ def refresh(root: bytes, held: Files, fetch: Fetch, *, federation: str, now: dat
             files, targets = _update(Path(folder), root, held, port, now)
     except (exceptions.RepositoryError, exceptions.DownloadError) as error:
         raise _explain(error, port, versions) from error
+    except OSError as error:
+        raise StorageError(
+            "list-folder",
+            "无法写入临时目录，请检查磁盘空间和权限。",
+            "The temporary folder cannot be written; look at disk space and permissions.",
+        ) from error
     found = _read(files, targets, federation)
     _check_not_older(found, versions)
     return found
@@ -326,7 +335,8 @@ def _held_versions(held: Files) -> dict[str, int]:
 
 def _check_not_older(found: MemberList, held: Versions) -> None:
     """Hold the officers' versions against what is held: a new hub key makes the library forget them."""
-    for role in (ROOT, TARGETS, HOLD):
+    anew = found.versions[ROOT] > held.get(ROOT, 0)  # the officers may have let hold begin anew, with the hub's key
+    for role in (ROOT, TARGETS) if anew else (ROOT, TARGETS, HOLD):
         if found.versions.get(role, 0) < held.get(role, 0):
             raise _rolled_back(role)
 

@@ -46,6 +46,20 @@ class DatabaseSection(_Section):
     )
 
 
+class KeysSection(_Section):
+    """Where keys lie, and what opens them."""
+
+    passphrase_file: str = Field(
+        "", description="密钥文件口令所在文件（0600）/ file with the passphrase of the key files"
+    )
+    pkcs11_module: str = Field(
+        "", description="签名用加密机的 PKCS#11 库；留空用 node.key / PKCS#11 library that signs; empty: node.key signs"
+    )
+    pkcs11_token: str = Field("", description="加密机令牌标签 / label of the token")
+    pkcs11_key: int = Field(1, ge=1, le=65535, description="令牌上密钥的编号 / id of the key on the token")
+    pkcs11_pin_file: str = Field("", description="PIN 所在文件（0600）/ file with the token's PIN")
+
+
 class ServerSection(_Section):
     """The listener."""
 
@@ -56,6 +70,10 @@ class ServerSection(_Section):
     )
     tls_certificate: str = Field("", description="证书文件（PEM），留空用 HTTP / certificate file; empty: plain HTTP")
     tls_key: str = Field("", description="证书私钥文件 / the certificate's key file")
+    tls_client_ca: str = Field(
+        "",
+        description="只接受此 CA 签发的客户端证书；留空不要求 / CA of the client certificates asked for; empty: none",
+    )
 
 
 class HubSection(_Section):
@@ -65,8 +83,12 @@ class HubSection(_Section):
 
 
 class ExchangeSection(_Section):
-    """Limits of the exchange."""
+    """How this node reaches others, and the limits of the exchange."""
 
+    transport: Literal["direct", "relay", "file"] = Field(
+        "direct",
+        description="往来方式：直连、经汇总节点转交、文件 / directly, by the hub's mailbox, by stick",
+    )
     page_records: int = Field(50, ge=1, le=50, description="每页最多条目数 / records a page")
     page_bytes: int = Field(1_048_576, ge=65_536, le=1_048_576, description="每页最多字节数 / bytes a page")
     request_window_seconds: int = Field(300, ge=30, le=3600, description="请求时间窗（秒）/ how far clocks may differ")
@@ -74,6 +96,8 @@ class ExchangeSection(_Section):
     read_timeout_seconds: float = Field(20.0, gt=0, description="整个应答的超时（秒）/ timeout of a whole answer")
     proxy: str = Field("", pattern="^(|https?://.+)$", description="出站代理，如 http://proxy:3128 / outbound proxy")
     ca_file: str = Field("", description="自有 CA 证书文件 / own CA certificate file")
+    client_certificate: str = Field("", description="出站客户端证书（PEM）/ our client certificate, where peers ask")
+    client_key: str = Field("", description="客户端证书私钥 / the key of the client certificate")
 
 
 class SyncSection(_Section):
@@ -129,6 +153,7 @@ class Settings(_Section):
     """All settings; each has a default, so that an empty file is a valid one."""
 
     node: NodeSection = Field(NodeSection(), description="本节点 / who this node is, for people")
+    keys: KeysSection = Field(KeysSection(), description="密钥的保管 / where keys lie, and what opens them")
     database: DatabaseSection = Field(DatabaseSection(), description="数据库 / where rows are kept")
     server: ServerSection = Field(ServerSection(), description="监听 / the listener")
     hub: HubSection = Field(HubSection(), description="汇总节点 / keeping the member list and rolling up")

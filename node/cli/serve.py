@@ -15,6 +15,7 @@ import typer
 import uvicorn
 
 from federation.errors import NetworkError, UsageError
+from node.cli.memory import keep_memory_private
 from node.cli.state import OUT, State, print_json
 from node.context import Node
 
@@ -32,6 +33,7 @@ def serve(
     from node.http.access_log import AccessLog
 
     state: State = context.obj
+    keep_memory_private()  # before any key is read
     node = state.node
     tls = _tls_files(node)
     _start_log(node.settings.log.level)
@@ -116,14 +118,20 @@ def _tls_files(node: Node) -> dict[str, Any]:
     certificate = node.folder / server.tls_certificate
     key: Path = node.folder / server.tls_key if server.tls_key else certificate
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        if server.tls_client_ca:
+            context.load_verify_locations(node.folder / server.tls_client_ca)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(
             "tls-files",
             "证书或私钥文件读不到或不配对，请检查 [server] tls_certificate 和 tls_key。",
             "Certificate and key cannot be read or do not belong together; see [server] tls_certificate and tls_key.",
         ) from error
-    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    options: dict[str, Any] = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    if server.tls_client_ca:
+        options |= {"ssl_ca_certs": str(node.folder / server.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return options
 
 
 def _start_log(level: str) -> None:

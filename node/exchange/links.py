@@ -17,6 +17,8 @@ def open_client(node: Node, url: str) -> PeerClient:
         limits=Limits(settings.connect_timeout_seconds, settings.read_timeout_seconds),
         proxy=settings.proxy,
         ca_file=str(node.folder / settings.ca_file) if settings.ca_file else "",
+        client_certificate=str(node.folder / settings.client_certificate) if settings.client_certificate else "",
+        client_key=str(node.folder / settings.client_key) if settings.client_key else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""One round of synchronisation: every peer for itself, in its own thread and under its own lease.
+"""One round of synchronisation: every peer for itself, under its own lease.
 
     ping    both keys, both clocks and the way are well; the back-off is cleared
     push    what waits in the outbox, at most 50 records and 1 MiB at a time; the signed receipts are kept
@@ -10,10 +10,11 @@ apart by ids and sequences, never by having been sent. No transaction is open wh
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from sqlmodel import Session
 
@@ -26,17 +27,21 @@ from node.exchange.delivery import push_outbox
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
+from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
+from node.exchange.routes import STICK, list_called
 from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
-from node.stream.models import Peer
-from node.stream.peers import get_peer, is_due, list_reachable, member_of, note_contact, note_failure
+from node.stream.models import Federation, Peer
+from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
-MAX_THREADS = 32
+MAX_QUICK, MAX_THREADS = 24, 160  # visits at once: that are quick, and with those that keep us waiting
+PATIENCE_SECONDS = 0.5
 MAX_PAGES = 10_000  # of one visit; a peer that always has more is visited again next round
 MAX_GAP_REQUESTS = 200
+MAX_WAIT_SECONDS = 25  # of one poll: proxies cut what is silent for longer
 _GAP_RECORDS = 50
 
 OnResult = Callable[["PeerResult"], None]
@@ -67,6 +72,7 @@ class _Visit:
     handlers: Handlers
     peer: Peer
     lease: HeldLease
+    renewed_at: float = field(default_factory=time.monotonic)
     received: Counter[str] = field(default_factory=Counter)
     delivered: int = 0
     refused: int = 0
@@ -88,7 +94,7 @@ def run_now(
         federation = get_federation(session)
         if only:
             peer = get_peer(session, federation.id, only)
-            if peer.id not in {item.id for item in list_reachable(session, federation, node.node_id)}:
+            if peer.id not in {item.id for item in list_called(session, node, federation)}:
                 raise InputRefused(
                     "peer-not-called",
                     "本节点不主动联系该对端（无地址、已停用，或由汇总节点转交）。",
@@ -110,20 +116,67 @@ def run_round(
 
     What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
     """
-    refresh_list(node, handlers, connect=connect)
+    if node.settings.exchange.transport != STICK:
+        refresh_list(node, handlers, connect=connect)
     publish_members_if_hub(node)
     with node.database.read() as session:
         federation = find_federation(session)
-        peers = list_reachable(session, federation, node.node_id) if federation else []
+        peers = list_called(session, node, federation) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
     results: list[PeerResult] = []
-    with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="sync") as threads:
-        visits = [threads.submit(_visit, node, handlers, peer, connect, by_hand=by_hand) for peer in peers]
-        for visit in as_completed(visits):
-            results.append(visit.result())
-            if on_result:
-                on_result(results[-1])
+    for result in _visit_all(peers, lambda peer: _visit(node, handlers, peer, connect, by_hand=by_hand)):
+        results.append(result)
+        if on_result:
+            on_result(result)
     return results
+
+
+def _visit_all(peers: list[Peer], visit: Callable[[Peer], PeerResult]) -> Iterator[PeerResult]:
+    """Yield each peer's result as it ends, whoever failed last time visited last.
+
+    A visit that lasts longer than we are patient no longer counts among those that may run at once, so that the dead
+    and the slow hold nobody up; all together stay bounded.
+    """
+    waiting = deque(sorted(peers, key=lambda peer: peer.failures))
+    started: dict[Future[PeerResult], float] = {}
+    ended: SimpleQueue[Future[PeerResult]] = SimpleQueue()
+    with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="sync") as threads:
+        while waiting or started:
+            now = time.monotonic()
+            quick = sum(now - at < PATIENCE_SECONDS for at in started.values())
+            while waiting and quick < MAX_QUICK and len(started) < MAX_THREADS:
+                future = threads.submit(visit, waiting.popleft())
+                started[future] = now
+                future.add_done_callback(ended.put)
+                quick += 1
+            try:
+                future = ended.get(timeout=PATIENCE_SECONDS if waiting else None)
+            except Empty:
+                continue
+            del started[future]
+            yield future.result()
+
+
+def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
+    """Wait at the hub's mailbox for a while and take what comes; return "" or the code of what went wrong."""
+    with node.database.read() as session:
+        federation = find_federation(session)
+        hub = find_peer(session, federation.id, federation.hub_id) if federation else None
+        if hub is None or not hub.url or hub.id == node.node_id or not is_due(session, hub, node.clock()):
+            return ""
+        provider = member_of(session, hub)
+    wait = max(0, min(int(node.settings.exchange.read_timeout_seconds) - 5, MAX_WAIT_SECONDS))
+    try:
+        with connect(node, hub.url) as client:
+            visit_mailbox(node, link_to(node, client, provider), handlers, wait_seconds=wait)
+    except (NetworkError, TrustError) as error:
+        with node.database.write() as session:
+            row = session.get_one(Peer, (hub.federation, hub.id))
+            wanted = error.params.get("retry_after_seconds", 0)
+            note_failure(row, error.code, node.clock(), node.settings.sync, retry_after_seconds=wanted)
+            session.add(row)
+        return error.code
+    return ""
 
 
 def exit_code_of(results: list[PeerResult]) -> int:
@@ -198,15 +251,23 @@ def _converse(visit: _Visit, link: Link) -> None:
     answer = link.ask("ping", {"membership": versions} if versions else {}, at=asked_at)
     note_versions(node, visit.peer, answer.body)
     visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
-    with node.database.write() as session:
+    with node.database.write(durable=False) as session:
         note_contact(_row(session, visit), visit.skew_seconds)
     tally = push_outbox(node, link, go_on=lambda: _renew(visit))
     visit.delivered, visit.refused = tally.delivered, tally.refused
-    if not expired:  # what is new would only wait here; at its sender it waits as well
+    by_hub = not (visit.peer.is_hub or _we_are_hub(node, visit.peer))  # another college's records come by the hub
+    if not (expired or by_hub):  # what is new would only wait here; at its sender it waits as well
         _pull(visit, link)
         _ask_missing(visit, link)
-    with node.database.write() as session:
+    if visit.peer.is_hub:
+        visit.received.update(visit_mailbox(node, link, visit.handlers).records)
+    with node.database.write(durable=False) as session:
         _row(session, visit).last_success_at = node.clock()
+
+
+def _we_are_hub(node: Node, peer: Peer) -> bool:
+    with node.database.read() as session:
+        return session.get_one(Federation, peer.federation).hub_id == node.node_id
 
 
 def _row(session: Session, visit: _Visit) -> Peer:
@@ -216,6 +277,11 @@ def _row(session: Session, visit: _Visit) -> Peer:
 
 
 def _renew(visit: _Visit) -> None:
+    """Hold the lease on, before a third of its life has gone; raise Conflict where another has it."""
+    now = time.monotonic()
+    if now - visit.renewed_at < visit.lease.seconds / 3:
+        return
+    visit.renewed_at = now
     if not visit.lease.renew():
         raise Conflict("lease-lost", "另一进程已接手此对端。", "Another process has taken over this peer.")
 
@@ -225,7 +291,13 @@ def _note_failure(visit: _Visit, error: GonghuiError) -> None:
     if not isinstance(error, NetworkError | TrustError):
         return
     with visit.node.database.write() as session:
-        note_failure(_row(session, visit), error.code, visit.node.clock(), visit.node.settings.sync)
+        note_failure(
+            _row(session, visit),
+            error.code,
+            visit.node.clock(),
+            visit.node.settings.sync,
+            retry_after_seconds=error.params.get("retry_after_seconds", 0),
+        )
 
 
 def _pull(visit: _Visit, link: Link) -> None:
