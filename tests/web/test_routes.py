@@ -25,6 +25,7 @@ ROUTES = {
     "POST /exchange/v1/missing": SIGNED,
     "POST /exchange/v1/push": SIGNED,
     "POST /exchange/v1/ping": SIGNED,
+    "POST /exchange/v1/relay": SIGNED,
     "GET /exchange/v1/membership/{path:path}": OPEN,  # signed by officers, names no person
     "POST /exchange/v1/join": OPEN,  # proof of possession, size, count; changes nothing by itself
     "GET /exchange/v1/join/{name}": OPEN,  # its address is too long to be guessed
