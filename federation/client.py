@@ -30,6 +30,7 @@ from typing import Any, NoReturn, Self
 import httpx
 from securesystemslib.signer import Signer
 
+from federation.addresses import Network, check_address, is_literal
 from federation.documents import read_object
 from federation.envelope import join_page, read_envelope
 from federation.errors import GonghuiError, NetworkError, TrustError, UsageError
@@ -88,6 +89,7 @@ class PeerClient:
         limits: Limits | None = None,
         proxy: str = "",
         ca_file: str = "",
+        networks: Sequence[Network] = (),
         client_certificate: str = "",
         client_key: str = "",
         transport: httpx.BaseTransport | None = None,
@@ -95,7 +97,8 @@ class PeerClient:
         """Prepare for the peer at `url`; nothing is sent yet. Proxies and CAs of the environment are not used."""
         self.url = check_url(url)
         self.limits = limits or Limits()
-        self._watch = _Watch()
+        self._networks = networks
+        self._watch = _Watch(None if proxy else networks)  # behind a proxy the site's own proxy decides
         try:
             self._http = httpx.Client(
                 timeout=httpx.Timeout(self.limits.total_seconds, connect=self.limits.connect_seconds),
@@ -153,6 +156,9 @@ class PeerClient:
 
     def _fetch(self, method: str, path: str, body: bytes, max_bytes: int) -> bytes:
         deadline = time.monotonic() + self.limits.total_seconds
+        host = httpx.URL(self.url).host
+        if is_literal(host):
+            check_address(host, self._networks)
         headers = {"content-type": "application/json"} if body else {}
         with (
             self._watch.until(self.limits.total_seconds) as extensions,
@@ -256,7 +262,8 @@ def _key_changed() -> TrustError:
 class _Watch:
     """Ends a call at its deadline, even while the other side drips header bytes: timeouts of sockets start anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, networks: Sequence[Network] | None) -> None:
+        self._networks = networks
         self.expired = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -280,6 +287,22 @@ class _Watch:
             self._socket = info["return_value"].get_extra_info("socket")
             if self.expired:
                 self._cut()
+        if self._networks is not None and event.endswith(".connect_tcp.complete"):
+            self._check_address()
+
+    def _check_address(self) -> None:
+        """Look at whom we reached, before anything is sent."""
+        try:
+            address = self._socket.getpeername()[0] if self._socket else ""
+        except OSError:  # cut or broken off already: there is nobody to send to
+            return
+        try:
+            check_address(address, self._networks or ())
+        except NetworkError:
+            if self._socket is not None:  # the pool does not know of it yet
+                self._socket.close()
+                self._socket = None
+            raise
 
     def _expire(self) -> None:
         with self._lock:

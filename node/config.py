@@ -96,6 +96,9 @@ class ExchangeSection(_Section):
     read_timeout_seconds: float = Field(20.0, gt=0, description="整个应答的超时（秒）/ timeout of a whole answer")
     proxy: str = Field("", pattern="^(|https?://.+)$", description="出站代理，如 http://proxy:3128 / outbound proxy")
     ca_file: str = Field("", description="自有 CA 证书文件 / own CA certificate file")
+    allowed_networks: str = Field(
+        "", description="只联系这些网段，如 10.0.0.0/8；空：不限 / call these networks only; empty: any usual one"
+    )
     client_certificate: str = Field("", description="出站客户端证书（PEM）/ our client certificate, where peers ask")
     client_key: str = Field("", description="客户端证书私钥 / the key of the client certificate")
 

@@ -14,6 +14,7 @@ from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.exchange.explain import explain
+from node.exchange.listing import list_standing
 from node.exchange.routes import STICK, list_called, route_to
 from node.stream.leases import find_lease
 from node.stream.models import (
@@ -68,6 +69,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "node": node.node_id,
             "federation": {"id": federation.id, "name": federation.name} if federation else None,
             "hub": bool(federation and federation.hub_id == node.node_id),
+            "list": list_standing(session, node.node_id, federation, now) if federation else None,
             "last_success_at": last,
             "shown_age_seconds": _age(last, now),
             "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
