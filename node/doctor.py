@@ -28,9 +28,10 @@ from node.clock import Clock, now
 from node.config import Settings, load_settings
 from node.context import NODE_ID
 from node.db import Database, Meta, sqlite_url
+from node.exchange.listing import list_warnings
 from node.keycare import backup_is_current
 from node.keyring import KEY_FILE, SECRET_FILE, find_passphrase, key_files, open_key_file, open_signer
-from node.stream.models import Peer, StoredRecord
+from node.stream.models import Federation, MemberListState, Peer, StoredRecord
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 NO_MEND = Text("", "")
@@ -324,7 +325,7 @@ def check_peers(patient: Patient) -> Iterator[Finding]:
         return
     if hub is None or not hub.url:
         said = Text("尚未加入联合体", "this node has joined no federation")
-        command = "gonghui peer add URL --fingerprint …"
+        command = "gonghui enrol request --anchor FILE"
         yield Finding("hub", WARNING, said, Text(command, command))
         return
     exchange = patient.settings.exchange
@@ -355,6 +356,25 @@ def _freshness(patient: Patient, hub: Peer) -> Iterator[Finding]:
         yield Finding("sync", WARNING, said, Text("gonghui sync run", "gonghui sync run"))
 
 
+def check_list(patient: Patient) -> Iterator[Finding]:
+    """See that the officers' signed list is fresh, undisputed and far from its expiry."""
+    try:
+        with patient.database.read() as session:
+            states = session.exec(select(MemberListState)).all()
+            hubs = set(session.exec(select(Federation.hub_id)).all())
+            known = session.get(Meta, NODE_ID)
+    except _UNREADABLE:
+        return
+    for state in states:
+        is_hub = known is not None and known.value in hubs
+        warnings = list_warnings(state, patient.clock(), is_hub=is_hub)
+        for warned in warnings:
+            code = TrustError.exit_code if warned.serious else 0
+            yield Finding("list", ERROR if warned.serious else WARNING, warned.text, warned.mend, code)
+        if not warnings:
+            yield Finding("list", OK, Text("成员名录有效", "the member list is fresh"))
+
+
 def _check_font(folders: tuple[str, ...]) -> Finding:
     """Look for a font with Chinese characters; without one, pictures show boxes."""
     for folder in folders:
@@ -377,4 +397,5 @@ DATABASE_CHECKS = (
     check_port,
     check_people,
     check_peers,
+    check_list,
 )  # have nothing to look at without one

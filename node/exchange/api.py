@@ -26,6 +26,7 @@ from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
 from node.exchange.offered import list_offered
 from node.exchange.refreshing import note_versions
+from node.exchange.relay import BELL, serve_relay
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
@@ -113,6 +114,14 @@ def ping(node: NodeOf, body: Body) -> Response:
     opened, _, page = _open(node, body, "ping")
     note_versions(node, opened.member, opened.body)
     return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened))
+
+
+@router.post("/exchange/v1/relay")
+async def relay(node: NodeOf, body: Body) -> Response:
+    """Keep a parcel for another college, or hand over what lies here for the caller, waiting for it if wished."""
+    opened, enclosed, _ = await BELL.in_thread(_open, node, body, "relay")
+    page, told = await serve_relay(node, opened, enclosed)
+    return await BELL.in_thread(_answer, node, opened, page, told)
 
 
 @router.post("/exchange/v1/catalogue")

@@ -121,6 +121,21 @@ _TEXTS: dict[str, Text] = {
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "mailbox-full": Text(
+        "信箱已满，对方取走后会自动再送。", "The share of the hub's mailbox is full; it goes on by itself."
+    ),
+    "mailbox-expired": Text(
+        "对方三个月没有取走，会自动再送；请联系对方。",
+        "It was not fetched for three months and is sent again; ask the recipient.",
+    ),
+    "undelivered-direct": Text("对方还没有回执，会继续重试。", "There is no receipt yet; it goes on being sent."),
+    "undelivered-relay": Text(
+        "在汇总节点信箱中等待对方取走。", "It waits in the hub's mailbox for its recipient to fetch it."
+    ),
+    "undelivered-file": Text(
+        "须用介质送达：gonghui bundle export。", "It has to go by stick: `gonghui bundle export`."
+    ),
+    "bundle-truncated": Text("文件不完整，请重新拷贝。", "The file is cut off; copy it again."),
     "cursor-stuck": Text("对端的页码不前进。", "The peer's cursor does not move on."),
 }
 

@@ -51,8 +51,8 @@ def list_undelivered(session: Session, before: datetime) -> list[tuple[OutboxIte
     return [(item, record) for item, record in rows]
 
 
-def retry_items(session: Session, item_ids: list[int], at: datetime) -> int:
-    """Let these wait anew, whatever became of them but delivered; return how many. Raise Conflict for none."""
+def retry_items(session: Session, item_ids: list[int], at: datetime) -> list[str]:
+    """Let these wait anew, unless they are delivered; return the peer of each. Raise Conflict for none."""
     rows = session.exec(
         select(OutboxItem).where(col(OutboxItem.id).in_(item_ids), col(OutboxItem.state) != DELIVERED)
     ).all()
@@ -61,7 +61,7 @@ def retry_items(session: Session, item_ids: list[int], at: datetime) -> int:
     for item in rows:
         item.state, item.verdict, item.code, item.parcel, item.updated_at = WAITING, "", "", "", at
         session.add(item)
-    return len(rows)
+    return [item.peer_id for item in rows]
 
 
 def waiting_peers(session: Session) -> set[str]:
