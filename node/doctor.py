@@ -28,16 +28,10 @@ from node.clock import Clock, now
 from node.config import Settings, load_settings
 from node.context import NODE_ID
 from node.db import Database, Meta, sqlite_url
-<<<<<<< HEAD
+from node.exchange.listing import list_warnings
 from node.keycare import digest_of_keys, list_worries
 from node.keyring import KEY_FILE, SECRET_FILE, find_passphrase, key_files, open_key_file, open_keyring, open_signer
-from node.stream.models import Peer, StoredRecord
-=======
-from node.exchange.listing import list_warnings
-from node.keycare import backup_is_current
-from node.keyring import KEY_FILE, SECRET_FILE, find_passphrase, key_files, open_key_file, open_signer
 from node.stream.models import Federation, MemberListState, Peer, StoredRecord
->>>>>>> main
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 NO_MEND = Text("", "")
