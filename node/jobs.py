@@ -23,6 +23,7 @@ from node.clock import now
 from node.context import Node
 from node.exchange import mailbox
 from node.exchange.inbox import Handlers, take_known
+from node.exchange.refreshing import refresh_list
 from node.exchange.routes import RELAYED
 from node.exchange.status import SYNC_JOB
 from node.exchange.sync import exit_code_of, poll_mailbox, run_round
@@ -30,6 +31,8 @@ from node.http.problems import place_of
 from node.stream.leases import HeldLease, take_lease
 
 TICK_SECONDS = 5.0
+LIST_JOB = "job:list"
+LIST_SECONDS = 3600.0
 POLL_SECONDS, EXPIRY_SECONDS = 5.0, 86_400.0
 _LOG = logging.getLogger(__name__)
 _RANDOM = SystemRandom()
@@ -78,7 +81,10 @@ def start_jobs(node: Node, handlers: Handlers, extra: Iterable[Job] = ()) -> Bac
 def default_jobs(node: Node, handlers: Handlers) -> list[Job]:
     """Return what every node does by itself."""
     settings = node.settings.sync
-    jobs = [Job(SYNC_JOB, partial(_synchronise, handlers), settings.interval_seconds, settings.jitter_seconds)]
+    jobs = [
+        Job(SYNC_JOB, partial(_synchronise, handlers), settings.interval_seconds, settings.jitter_seconds),
+        Job(LIST_JOB, partial(_refresh_list, handlers), LIST_SECONDS, settings.jitter_seconds),
+    ]
     if node.settings.exchange.transport == RELAYED:
         jobs.append(Job("job:mailbox", partial(_poll, handlers), POLL_SECONDS))
     if node.settings.hub.enabled:
@@ -107,6 +113,11 @@ def run_if_due(node: Node, job: Job) -> bool:
         wait = job.interval_seconds + _RANDOM.uniform(0, job.jitter_seconds)
         lease.release(due_at=started_at + timedelta(seconds=wait), error=error)
     return True
+
+
+def _refresh_list(handlers: Handlers, node: Node) -> str:
+    """Keep the member list fresh, also between rounds that are far apart; the hub signs its own anew daily."""
+    return refresh_list(node, handlers)
 
 
 def _synchronise(handlers: Handlers, node: Node) -> str:

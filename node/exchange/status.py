@@ -14,6 +14,7 @@ from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.exchange.explain import explain
+from node.exchange.listing import list_standing
 from node.exchange.routes import STICK, list_called, route_to
 from node.stream.leases import find_lease
 from node.stream.models import (
@@ -27,7 +28,16 @@ from node.stream.models import (
 )
 from node.stream.outbox import WAITING, list_undelivered, retry_items
 from node.stream.peers import list_peers
-from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, find_federation, read_content
+from node.stream.service import (
+    CARRIED,
+    CURRENT,
+    EQUIVOCAL,
+    PLACEHOLDER,
+    QUARANTINED,
+    SEALED,
+    find_federation,
+    read_content,
+)
 
 SYNC_JOB = "job:sync"
 SHOWN = 200
@@ -39,7 +49,7 @@ class QuarantineItem:
     """One document that does not count. `id` is a record id where it can be tried again, else a digest."""
 
     id: str
-    state: str  # quarantined, placeholder, equivocal, waiting, refused
+    state: str  # quarantined, placeholder, equivocal, sealed, waiting, refused
     code: str
     origin: str
     kind: str
@@ -68,6 +78,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "node": node.node_id,
             "federation": {"id": federation.id, "name": federation.name} if federation else None,
             "hub": bool(federation and federation.hub_id == node.node_id),
+            "list": list_standing(session, node.node_id, federation, now) if federation else None,
             "last_success_at": last,
             "shown_age_seconds": _age(last, now),
             "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
@@ -89,7 +100,8 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     with node.database.read() as session:
         records = session.exec(
             select(StoredRecord)
-            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL)))
+            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED)))
+            .where(StoredRecord.code != CARRIED)
             .order_by(col(StoredRecord.position).desc())
             .limit(limit)
         ).all()
@@ -100,7 +112,7 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     items = [
         QuarantineItem(
             row.id, row.state, row.code, row.origin, row.kind, row.subject, row.stored_at,
-            may_retry=row.state == QUARANTINED,
+            may_retry=row.state in {QUARANTINED, SEALED},
         )
         for row in records
     ]  # fmt: skip
