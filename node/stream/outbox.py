@@ -6,11 +6,12 @@
 
 A college's records for all, for the hub or for a group go to the hub, which serves them on; what is for one college
 goes to that one, over whatever way there is, and sealed as it is also to the hub. The hub's own records are fetched.
+A hub that takes over gets everything anew: a repetition costs it nothing, a loss would.
 """
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from federation.envelope import SEALED_TYPE, read_envelope
 from federation.errors import Conflict
@@ -31,6 +32,20 @@ def fill_outbox(session: Session, own_id: str, federation: Federation, stored: S
     known = session.exec(select(OutboxItem.peer_id).where(OutboxItem.record_id == stored.id)).all()
     for peer_id in sorted(readers - {own_id, *known}):
         session.add(OutboxItem(record_id=stored.id, peer_id=peer_id, updated_at=stored.stored_at))
+
+
+def turn_outbox(session: Session, own_id: str, federation: Federation, before: str) -> None:
+    """Let all that is ours go to the hub that took over from `before`: nobody knows what the old one has passed on.
+
+    What waited for the old hub waits for the new one; the receipts of the old one stay.
+    """
+    own = (col(StoredRecord.federation) == federation.id) & (col(StoredRecord.origin) == own_id)
+    for stored in session.exec(select(StoredRecord).where(own).order_by(col(StoredRecord.position))):
+        fill_outbox(session, own_id, federation, stored)
+    ours = select(StoredRecord.id).where(own)
+    left = (col(OutboxItem.peer_id) == before) & (col(OutboxItem.state) == WAITING)
+    session.execute(delete(OutboxItem).where(left, col(OutboxItem.record_id).in_(ours)))
+    session.flush()
 
 
 def settle_item(item: OutboxItem, verdict: str, code: str, receipt: bytes, at: datetime) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -22,11 +23,13 @@ from federation.keys import public_pem, sealing_public
 from federation.lockbox import is_locked
 from node.audit.models import AuditEntry
 from node.cli import make_app
+from node.clock import now
 from node.context import Node, open_node
 from node.doctor import ERROR, OK, WARNING, examine
 from node.founding import Founding, found_node
 from node.stream.models import Peer
 from tests.cli.conftest import ROOT, Gonghui, Said, Served, environment
+from tests.cli.test_serve import certificate
 
 PASSPHRASE = "eine lange Losung 工会"
 NAMES = ("node.key", "node.seal", "node.secret")
@@ -196,6 +199,18 @@ def test_any_three_shares_bring_a_lost_node_back(
     assert state() == WARNING, "the backup lacks the newest key"
     code, error = restore(1, 2, 3)
     assert (code, "key-differs" in error) == (7, True)
+
+
+def test_a_certificate_that_ends_is_told_a_month_before(made: Founding) -> None:
+    text = made.config.read_text(encoding="utf-8")
+    made.config.write_text(text.replace('tls_certificate = ""', 'tls_certificate = "tls.pem"'), encoding="utf-8")
+    (made.config.parent / "tls.pem").write_bytes(certificate(days=40))
+
+    def state(days: int) -> str:
+        findings = examine(made.config, clock=lambda: now() + timedelta(days=days))
+        return next((finding.state for finding in findings if finding.check == "certificate"), OK)
+
+    assert [state(days) for days in (0, 9, 11, 39, 41)] == [OK, OK, WARNING, WARNING, ERROR]
 
 
 def test_only_an_administrator_touches_keys(made: Founding, quick: Gonghui, tmp_path: Path) -> None:
@@ -383,6 +398,7 @@ def test_a_node_and_a_traceback_show_no_key(made: Founding) -> None:
     program = f"""
 import sys, traceback
 from pathlib import Path
+from node.clock import now
 from node.context import open_node
 node = open_node(Path({str(made.config)!r}))
 def fail(node):
