@@ -6,6 +6,7 @@ Importing looks at the whole file first: one that is cut off or was changed is r
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from node.clock import format_time
 from node.context import Node
 from node.exchange import mailbox
 from node.exchange.inbox import FILE, Handlers
+from node.exchange.list_files import files_in, lacked_by, take_files
 from node.exchange.parcels import Packed, pack, pack_for_all
 from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
 from node.stream.models import Federation
@@ -69,13 +71,14 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     with node.database.write() as session:
         federation = get_federation(session)
         if to == EVERYBODY:
-            packed, carried = pack_for_all(session, node, federation), []
+            packed = pack_for_all(session, node, federation, files=lacked_by(session, federation.id, EVERYBODY))
+            carried: list[bytes] = []
         else:
             peer = get_peer(session, federation.id, to)
             if peer.id == node.node_id:
                 raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
             carried = _carried(session, node, federation, to)
-            packed = pack(session, node, federation, peer)
+            packed = pack(session, node, federation, peer, files=lacked_by(session, federation.id, to))
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
     parcels = (*carried, *(item.data for item in packed))
@@ -92,15 +95,15 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
 
 
 def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers) -> Taken:
-    """Take in a bundle, its parcels in the order of their origin's log.
+    """Take in a bundle: its member list, then its parcels in the order of their origin's log.
 
     Raise TrustError, NotPermitted, InputRefused.
     """
     check_permission(actor, "sync.run")
+    taken = _take_list(node, file, handlers)
     firsts = [_first_of(node, raw) for raw in _read(file)]  # the whole file, before anything is taken
     if not firsts:
         raise InputRefused("bundle-empty", "文件是空的。", "The file is empty.")
-    taken = Taken()
     for first in sorted(set(firsts)):
         for raw, its_first in zip(_read(file), firsts, strict=True):
             if its_first == first:
@@ -109,6 +112,15 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.import", subject=node.node_id, at=at)
     return taken
+
+
+def _take_list(node: Node, file: IO[bytes], handlers: Handlers) -> Taken:
+    """Read the whole file, and take the member list in that it brings; what is wrong with the list is told."""
+    with node.database.read() as session:
+        federation_id = get_federation(session).id
+    files = files_in(_read(file), federation_id)
+    code = take_files(node, federation_id, files, handlers) if files else ""
+    return Taken(codes=Counter([code] if code else []))
 
 
 def _first_of(node: Node, raw: RawParcel) -> int:

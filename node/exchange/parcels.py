@@ -9,18 +9,20 @@ more trip and no bookkeeping.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from federation.keys import Member
-from federation.parcel import EVERYBODY, MAX_ITEMS, Range, Says, build_parcel
+from federation.membership import Files
+from federation.parcel import EVERYBODY, MAX_FILES, MAX_ITEMS, Range, Says, build_parcel
 from node.context import Node
 from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
 from node.exchange.serving import read_missing, read_page
+from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
@@ -82,7 +84,7 @@ def pack(
     item_ids: list[int] | None = None,
     sent_receipts: bool = False,
     statements: Statements | None = None,
-    files: tuple[tuple[str, bytes], ...] = (),
+    files: Files | None = None,
 ) -> list[Packed]:
     """Pack everything for `peer`, in at least one parcel; the caller's transaction keeps the numbers given out.
 
@@ -98,15 +100,10 @@ def pack(
     further = statements(session, node, peer.id) if statements else []
     loads = list(_load_all(session, node, federation, peer, state, first, further, size, item_ids))
     says = _say(session, node, federation, peer, state)
-    return [
-        _seal(node, federation, peer.id, state, session, load, says, files if number == 0 else ())
-        for number, load in enumerate(loads)
-    ]
+    return _seal_all(session, node, federation, state, loads, says, files or {})
 
 
-def pack_for_all(
-    session: Session, node: Node, federation: Federation, *, files: tuple[tuple[str, bytes], ...] = ()
-) -> list[Packed]:
+def pack_for_all(session: Session, node: Node, federation: Federation, *, files: Files | None = None) -> list[Packed]:
     """Pack for whoever reads it: the records for all that not every active member is known to hold."""
     state = parcels_state(session, federation.id, EVERYBODY)
     members = [peer for peer in list_peers(session, federation.id) if peer.status == "active"]
@@ -128,22 +125,47 @@ def pack_for_all(
             load = _Load()
         load.envelopes.append(envelope)
     loads.append(load)
-    says = Says(membership=_membership(session))
+    says = Says(membership=versions_of(session, federation.id))
+    return _seal_all(session, node, federation, state, loads, says, files or {})
+
+
+def _seal_all(
+    session: Session,
+    node: Node,
+    federation: Federation,
+    state: PeerParcels,
+    loads: list[_Load],
+    says: Says,
+    files: Files,
+) -> list[Packed]:
+    """Seal each load; the files go in front, in parcels of their own: records behind them need the keys in them."""
     return [
-        _seal(node, federation, EVERYBODY, state, session, item, says, files if number == 0 else ())
-        for number, item in enumerate(loads)
+        *(_seal(session, node, federation, state, _Load(), says, part) for part in _parts(files)),
+        *(_seal(session, node, federation, state, load, says, ()) for load in loads),
     ]
 
 
+def _parts(files: Files) -> list[list[tuple[str, bytes]]]:
+    """Cut the files so that each part fits into a parcel."""
+    parts: list[list[tuple[str, bytes]]] = []
+    total = 0
+    for path, data in files.items():
+        total += len(data)
+        if not parts or total > MAX_BYTES or len(parts[-1]) == MAX_FILES:
+            parts.append([])
+            total = len(data)
+        parts[-1].append((path, data))
+    return parts
+
+
 def _seal(
+    session: Session,
     node: Node,
     federation: Federation,
-    audience: str,
     state: PeerParcels,
-    session: Session,
     load: _Load,
     says: Says,
-    files: tuple[tuple[str, bytes], ...],
+    files: Sequence[tuple[str, bytes]],
 ) -> Packed:
     now = node.clock()
     state.number_out = max(state.number_out + 1, int(now.timestamp()))  # grows through a restore too
@@ -154,7 +176,7 @@ def _seal(
         node.signer,
         origin=node.node_id,
         federation=federation.id,
-        audience=audience,
+        audience=state.peer_id,
         number=state.number_out,
         at=now,
         says=Says(load.log_first, load.log_last, says.cursor, says.taken, says.receipted, says.misses, says.membership),
@@ -271,7 +293,7 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
         misses=tuple(Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps[:MAX_SAID]),
-        membership=_membership(session),
+        membership=versions_of(session, federation.id),
     )
 
 
@@ -288,7 +310,3 @@ def _receipted(session: Session, node: Node, federation: Federation, peer: Peer)
     for stream, first, _ in session.exec(own.where(OutboxItem.state == WAITING)).all():
         done[stream] = first - 1
     return dict(sorted(done.items())[:MAX_SAID])
-
-
-def _membership(session: Session) -> dict[str, int]:  # noqa: ARG001  until the list is here
-    return {}

@@ -20,6 +20,7 @@ from federation.request import signing_member
 from node.context import Node
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import settle_item
 from node.stream.peers import find_peer
@@ -129,6 +130,10 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
         peer.cursor = says.log_last
     peer.last_success_at = node.clock()
     session.add(peer)
+    held = find_state(session, parcel.federation)
+    if held is not None:
+        note_seen(held, says.membership or {}, parcel.origin)
+        session.add(held)
     state = parcels_state(session, parcel.federation, parcel.origin)
     if parcel.number <= state.number_in:
         return
