@@ -20,11 +20,13 @@ from federation.keys import Member, read_public_key
 from node.clock import format_time
 from node.context import Node
 from node.db import next_number
+from node.stream.log import append_leaf
 from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
 from schemas import schema_digest
 
 WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
+UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 VERSION = 1
 
 
@@ -122,7 +124,7 @@ def append_record(
 def keep(
     session: Session, record: Record, *, position: int, stored_at: datetime, state: str = CURRENT, code: str = ""
 ) -> StoredRecord:
-    """Store a record, own or received, at its position."""
+    """Store a record, own or received, at its position, with its leaf in the log."""
     stored = StoredRecord(
         id=record.id,
         position=position,
@@ -142,6 +144,7 @@ def keep(
     )
     session.add(stored)
     session.flush()
+    append_leaf(session, record.id)
     return stored
 
 
