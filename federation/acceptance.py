@@ -23,7 +23,15 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from federation.documents import read_object, read_time
-from federation.envelope import RECEIPT_TYPE, RECORD_TYPE, Envelope, check_signature, check_type, read_envelope
+from federation.envelope import (
+    RECEIPT_TYPE,
+    RECORD_TYPE,
+    Envelope,
+    check_signature,
+    check_signed_by,
+    check_type,
+    read_envelope,
+)
 from federation.errors import TrustError
 from federation.keys import Member
 from federation.request import signing_member
@@ -199,7 +207,7 @@ def check_content_schema(record: Record) -> None:
 def open_receipt(envelope: Envelope, issuer: Member) -> Receipt:
     """Verify and read what `issuer` says of a record of ours; raise TrustError with a stable code."""
     check_type(envelope, RECEIPT_TYPE)
-    check_signature(envelope, issuer.key)
+    check_signed_by(envelope, issuer.keys)
     payload = read_receipt_payload(envelope)
     if (payload["issuer"], payload["federation"]) != (issuer.id, issuer.federation):
         raise TrustError("origin-mismatch", "回执冒用他人名义。", "The receipt is in another node's name.")

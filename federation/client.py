@@ -36,6 +36,7 @@ from federation.validation import check_schema
 
 WELL_KNOWN = "/.well-known/gonghui"
 EXCHANGE = "/exchange/v1/"
+MEMBERSHIP = EXCHANGE + "membership/"
 MAX_SMALL_BYTES = 65_536  # the self-description and problems
 
 
@@ -130,6 +131,15 @@ class PeerClient:
         """Post a page to one endpoint of the exchange and return the page it answers, unverified."""
         return self._fetch("POST", EXCHANGE + op, body, self.limits.max_bytes)
 
+    def fetch_membership(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
+        """Fetch one file of the peer's copy of the member list, unverified; return None where it has none such."""
+        try:
+            return self._fetch("GET", MEMBERSHIP + path, b"", max_bytes)
+        except NetworkError as error:
+            if error.params.get("status") == 404:
+                return None
+            raise
+
     def _fetch(self, method: str, path: str, body: bytes, max_bytes: int) -> bytes:
         deadline = time.monotonic() + self.limits.total_seconds
         headers = {"content-type": "application/json"} if body else {}
@@ -204,7 +214,7 @@ class Link:
         except GonghuiError:
             return
         keyid = shown.get("keyid") if isinstance(shown, dict) else None
-        if isinstance(keyid, str) and keyid != self.provider.key.keyid:
+        if isinstance(keyid, str) and keyid not in {key.keyid for key in self.provider.keys}:
             raise _key_changed() from refusal
 
 

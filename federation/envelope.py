@@ -130,6 +130,13 @@ def check_signature(envelope: Envelope, key: Key) -> None:
     raise TrustError("key-not-signer", "该密钥没有签名。", "This key has not signed the document.")
 
 
+def check_signed_by(envelope: Envelope, keys: Iterable[Key]) -> None:
+    """Raise TrustError unless one of `keys`, all one member's, signed: while a key is rotated, either may have."""
+    known = list(keys)
+    key = next((key for key in known if key.keyid in envelope.keyids), known[0])
+    check_signature(envelope, key)
+
+
 def join_page(envelopes: Iterable[bytes]) -> bytes:
     """Return several envelopes, verbatim, as one JSON array with one envelope a line."""
     return b"[" + b",\n".join(envelopes) + b"]"

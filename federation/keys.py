@@ -56,6 +56,13 @@ class Member:
     groups: frozenset[str] = frozenset()
     sealing_key: str = ""  # X25519, raw, base64; empty: nothing can be sealed to this member
     revoked_at: datetime | None = None  # of `key`: what it signed counts only where evidence shows it older
+    retired: bool = False  # `key` was rotated away: what it signed stands, it asks for nothing new
+    other_keys: tuple[Key, ...] = ()  # further keys with which this member signs now
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Return every key with which this member may sign an answer or a receipt."""
+        return (self.key, *self.other_keys)
 
 
 def new_identifier(prefix: str) -> str:

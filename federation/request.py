@@ -21,6 +21,7 @@ from federation.envelope import (
     REQUEST_TYPE,
     Envelope,
     check_signature,
+    check_signed_by,
     check_type,
     join_page,
     read_envelope,
@@ -92,7 +93,8 @@ def open_request(
     """Verify and read a request in numbered steps, cheap before costly; raise TrustError with a stable code."""
     envelope = read_envelope(data, max_bytes=MAX_REQUEST_BYTES)  # 1 size and shape
     check_type(envelope, REQUEST_TYPE)  # 2 type
-    member = signing_member(envelope, find_member)  # 3 key of an active member
+    member = signing_member(envelope, find_member)  # 3 key of an active member, neither retired nor revoked
+    check_may_ask(member)
     check_signature(envelope, member.key)  # 4 signature over the bytes
     payload = read_object(envelope.payload)  # 5 strict JSON, once
     _check_version(payload)
@@ -149,7 +151,7 @@ def open_answer(
     parts = split_page(data)
     envelope = read_envelope(parts[0])
     check_type(envelope, ANSWER_TYPE)
-    check_signature(envelope, provider.key)
+    check_signed_by(envelope, provider.keys)
     payload = read_object(envelope.payload)
     _check_version(payload)
     check_schema("answer.v1", payload)
@@ -175,6 +177,14 @@ def signing_member(envelope: Envelope, find_member: FindMember) -> Member:
     if found:
         raise TrustError("member-suspended", "该成员已停用。", "This member is suspended.")
     raise TrustError("key-unknown", "签名密钥不在成员名录中。", "The signing key is not in the member list.")
+
+
+def check_may_ask(member: Member) -> None:
+    """Raise TrustError where the member's key was rotated away or revoked: it may have signed, it may not ask."""
+    if member.revoked_at is not None:
+        raise TrustError("key-revoked", "该密钥已作废。", "This key was revoked.")
+    if member.retired:
+        raise TrustError("key-retired", "该密钥已更换，不再接受。", "This key was replaced; it asks for nothing new.")
 
 
 def check_window(issued_at: datetime, now: datetime, window_seconds: int) -> None:

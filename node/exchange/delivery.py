@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from federation.acceptance import read_receipt_payload
 from federation.client import Link
-from federation.envelope import check_signature
+from federation.envelope import check_signed_by
 from federation.errors import TrustError
 from federation.request import Answer
 from node.context import Node
@@ -124,7 +124,7 @@ def _read_receipts(answer: Answer, link: Link) -> dict[str, _Receipt]:
     """Return the verified receipts by record id; raise TrustError where one does not hold."""
     receipts = {}
     for envelope in answer.enclosed:
-        check_signature(envelope, link.provider.key)
+        check_signed_by(envelope, link.provider.keys)
         payload = read_receipt_payload(envelope)
         if payload["issuer"] != link.provider.id or payload["federation"] != link.provider.federation:
             raise TrustError("origin-mismatch", "回执冒用他人名义。", "The receipt is in another node's name.")

@@ -149,8 +149,10 @@ def _visit(node: Node, handlers: Handlers, peer: Peer, connect: Connect, *, by_h
     visit = _Visit(node, handlers, peer, lease)
     error: GonghuiError | None = None
     try:
+        with node.database.read() as session:
+            provider = member_of(session, peer)
         with connect(node, peer.url) as client:
-            _converse(visit, link_to(node, client, member_of(peer)))
+            _converse(visit, link_to(node, client, provider))
     except GonghuiError as caught:
         error = caught
         _note_failure(visit, caught)

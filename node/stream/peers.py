@@ -16,10 +16,9 @@ from node.audit import write_audit
 from node.config import SyncSection
 from node.context import NODE_ID
 from node.db import Meta
-from node.stream.models import Federation, Peer, PeerRead, StoredRecord
-from node.stream.service import CURRENT
+from node.stream.models import Federation, Peer, PeerKey, PeerRead, StoredRecord
+from node.stream.service import ACTIVE, CURRENT, SUSPENDED
 
-ACTIVE, SUSPENDED = "active", "suspended"
 MEMBER_LIST = "member-list"
 _RANDOM = SystemRandom()
 
@@ -53,12 +52,32 @@ def list_reachable(session: Session, federation: Federation, own_id: str) -> lis
     ]
 
 
-def member_of(peer: Peer) -> Member:
-    """Return the peer as the protocol knows it; raise TrustError where the stored key is not its own id's."""
+def member_of(session: Session, peer: Peer) -> Member:
+    """Return the peer as the protocol knows it, with every key it signs with now.
+
+    Raise TrustError where the stored key is not its own id's.
+    """
     key = read_public_key(peer.public_key)
     if key.keyid != peer.keyid:
         raise TrustError("key-id-mismatch", "公钥与其编号不符。", "A public key does not belong to its id.")
-    return Member(peer.id, peer.federation, key, active=peer.status == ACTIVE, is_hub=peer.is_hub)
+    further = session.exec(
+        select(PeerKey.public_key).where(
+            PeerKey.federation == peer.federation,
+            PeerKey.peer_id == peer.id,
+            PeerKey.status == ACTIVE,
+            PeerKey.keyid != peer.keyid,
+        )
+    ).all()
+    return Member(
+        peer.id,
+        peer.federation,
+        key,
+        active=peer.status == ACTIVE,
+        is_hub=peer.is_hub,
+        groups=frozenset(peer.groups.split()),
+        sealing_key=peer.sealing_key,
+        other_keys=tuple(read_public_key(pem) for pem in further),
+    )
 
 
 def is_due(session: Session, peer: Peer, now: datetime) -> bool:

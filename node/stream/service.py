@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from securesystemslib.signer import Key
-from sqlalchemy import ColumnElement, bindparam, func
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal, null
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
@@ -21,17 +21,25 @@ from node.clock import format_time
 from node.context import Node
 from node.db import next_number
 from node.stream.log import append_leaf
-from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
+from node.stream.models import Federation, OutboxItem, Peer, PeerKey, StoredRecord
 from schemas import schema_digest
 
 WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
+ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
 VERSION = 1
 
 
 _FEDERATION = select(Federation).order_by(col(Federation.joined_at)).limit(1)  # statements of every request: built once
-_MEMBER = core_select(col(Peer.id), col(Peer.public_key), col(Peer.status)).where(
+_OF_PEER = (col(Peer.status), col(Peer.groups), col(Peer.sealing_key))
+_LISTED = (
+    core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_PEER)
+    .select_from(PeerKey)
+    .outerjoin(Peer, and_(col(Peer.federation) == col(PeerKey.federation), col(Peer.id) == col(PeerKey.peer_id)))
+    .where(col(PeerKey.federation) == bindparam("federation"), col(PeerKey.keyid) == bindparam("keyid"))
+)
+_PINNED = core_select(col(Peer.id), col(Peer.public_key), literal(ACTIVE), null(), *_OF_PEER).where(
     col(Peer.federation) == bindparam("federation"), col(Peer.keyid) == bindparam("keyid")
 )
 
@@ -54,18 +62,34 @@ def get_federation(session: Session) -> Federation:
 
 
 def find_member(session: Session, node: Node, federation: Federation, keyid: str) -> Member | None:
-    """Return who owns the key `keyid` in this federation: ourselves, or a peer whatever its status."""
+    """Return who owns the key `keyid` in this federation: ourselves, or a peer whatever its status.
+
+    A key is active, retired (what it signed stands, it asks for nothing new) or revoked at a time.
+    """
     own: Key = node.signer.public_key
     if keyid == own.keyid:
         return Member(node.node_id, federation.id, own, is_hub=federation.hub_id == node.node_id)
-    row = session.execute(_MEMBER, {"federation": federation.id, "keyid": keyid}).first()
+    wanted = {"federation": federation.id, "keyid": keyid}
+    row = session.execute(_LISTED, wanted).first()
+    if row is None:  # pinned by hand, in a federation without a list
+        row = session.execute(_PINNED, wanted).first()
     if row is None:
         return None
-    peer_id, pem, status = row
+    identity, pem, key_status, revoked_at, status, groups, sealing_key = row
     key = read_public_key(pem)
     if key.keyid != keyid:  # the id is computed from the key, never believed
         return None
-    return Member(peer_id, federation.id, key, active=status == "active", is_hub=peer_id == federation.hub_id)
+    return Member(
+        identity,
+        federation.id,
+        key,
+        active=status == ACTIVE or identity == node.node_id,  # an older key of our own
+        is_hub=identity == federation.hub_id,
+        groups=frozenset((groups or "").split()),
+        sealing_key=sealing_key or "",
+        revoked_at=revoked_at,
+        retired=key_status == RETIRED,
+    )
 
 
 def append_record(
