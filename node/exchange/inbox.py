@@ -32,6 +32,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
+from node.stream.log import append_leaf
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
 from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, get_federation, keep
 
@@ -220,6 +221,7 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
     )
     inbox.session.add(stored)
     inbox.session.flush()
+    append_leaf(inbox.session, read_envelope(refusal.envelope).id)
     return Outcome(Verdict.QUARANTINED, refusal.code, refusal.record_id, refusal=refusal)
 
 

@@ -33,7 +33,7 @@ class StoredNodes:
         """Return the hashes at these places, in this order."""
         if not places:
             return []
-        found = dict(self._connection.execute(_READ, {"places": list(places)}).tuples())
+        found = {row.place: row.hash for row in self._connection.execute(_READ, {"places": list(places)})}
         return [found[place] for place in places]
 
     def append(self, first: int, hashes: Sequence[bytes]) -> None:
@@ -68,7 +68,7 @@ def find_index(session: Session, record_id: str) -> int | None:
 
 
 def prove_record(session: Session, index: int, size: int) -> Inclusion:
-    """Return the proof that leaf `index` is in the log of `size` leaves, with its salt: for the record's readers only."""
+    """Return the proof that leaf `index` is in the log of `size` leaves; its salt is for the record's readers only."""
     salt = session.get_one(LogLeaf, index).salt
     return Inclusion(index, salt, tuple(prove_inclusion(StoredNodes(session), index, size)))
 
