@@ -41,6 +41,7 @@ from schemas import schema_digest
 VERSION = 1
 ALL, HUB = "all", "hub"
 HUB_KINDS = frozenset({"member-list", "review"})  # only the hub may say these
+KEY_REVOKED = "key-revoked"
 WAITING_CODES = frozenset({"key-unknown", "sequence-gap"})
 
 
@@ -112,7 +113,7 @@ class Outcome:
     record_id: str = ""
     record: Record | None = None
     have: int = 0  # with `sequence-gap`: the highest sequence held of that stream
-    conflicts_with: str = ""  # with `equivocation`: the id held before
+    conflicts_with: str = ""  # with `equivocation` and `previous-mismatch`: the id held before
     refusal: Refusal | None = None
 
 
@@ -149,6 +150,9 @@ class Memory(Protocol):
     def find_head(self, origin: str, stream: str) -> Held | None:
         """Return the record of the highest sequence of a stream."""
 
+    def is_older(self, record_id: str, at: datetime) -> bool:
+        """Tell whether evidence shows the record to be older than `at`: we took it in before, or witnesses saw it."""
+
     def find_revisions(self, origin: str, stream: str, subject: str) -> list[tuple[int, str]]:
         """Return (revision, id) of all held records of a subject whose revision number itself was sound."""
 
@@ -180,6 +184,7 @@ def accept_outer(data: bytes, memory: Memory, reader: Reader) -> Outcome:
 def accept_inner(record: Record, memory: Memory) -> Outcome:
     """Take the inner steps that need no handler: accepted, or quarantined with its code."""
     try:
+        _check_key(record, memory)
         check_content_schema(record)  # 10
         _check_grant(record, memory)  # 11
         _check_revision(record, memory)  # 13
@@ -283,8 +288,17 @@ def _place(record: Record, memory: Memory) -> Outcome:
         if record.sequence != have + 1:
             return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
     if record.previous != (before.id if before else ""):
-        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch")
+        first = before.id if before and not before.placeholder else ""  # two ids at the place before: a contradiction
+        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=first)
     return outcome
+
+
+def _check_key(record: Record, memory: Memory) -> None:
+    """Before the inner steps: what a revoked key signed is unproven, unless evidence shows that it is older."""
+    member = memory.find_member(record.keyid)
+    revoked_at = member.revoked_at if member else None
+    if revoked_at is not None and not memory.is_older(record.id, revoked_at):
+        raise TrustError(KEY_REVOKED, "签名密钥已作废，且无证据表明签于作废之前。", "Its key was revoked; unproven.")
 
 
 def _check_grant(record: Record, memory: Memory) -> None:

@@ -89,6 +89,13 @@ def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
     return _write(payload, payload_type, [(signature.keyid, bytes.fromhex(signature.signature))])
 
 
+def add_signature(envelope: Envelope, signer: Signer) -> bytes:
+    """Return the envelope with one more signature over the same bytes; its id stays."""
+    signature = Dsse(envelope.payload, envelope.payload_type, {}).sign(signer)
+    both = (*envelope.signatures, (signature.keyid, bytes.fromhex(signature.signature)))
+    return _write(envelope.payload, envelope.payload_type, both)
+
+
 def read_envelope(data: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> Envelope:
     """Read an envelope; raise TrustError where it is too large or not spelt as above. Verifies nothing."""
     if len(data) > max_bytes:

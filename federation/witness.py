@@ -64,7 +64,7 @@ def check_next(held: tuple[int, bytes], offered: Checkpoint, old_size: int, path
 
 
 def count_missing(
-    cosigned: Iterable[Cosignature], *, log: str, hub: str, members: Collection[str], not_counting: str = ""
+    witnesses: Iterable[str], *, log: str, hub: str, members: Collection[str], not_counting: str = ""
 ) -> int:
     """Return how many required witnesses are missing under a checkpoint of the log of node `log`; one is the least.
 
@@ -72,7 +72,7 @@ def count_missing(
     """
     not_allowed = {log, not_counting}
     able = set(members) - not_allowed
-    counting = {item.witness for item in cosigned} & able
+    counting = set(witnesses) & able
     if log == hub:
         return max(0, max(1, min(2, len(able))) - len(counting))
     missing = int(hub in able and hub not in counting)
@@ -101,8 +101,8 @@ def check_witnessed(
     cosigned = sorted(_open_matching(documents[1:], checkpoint, find_member), key=lambda item: item.cosigned_at)
     for count in range(1, len(cosigned) + 1):
         enough = cosigned[:count]
-        if not count_missing(enough, log=checkpoint.origin, hub=hub, members=members, not_counting=record_origin):
-            who = tuple(sorted({item.witness for item in enough}))
+        who = tuple(sorted({item.witness for item in enough}))
+        if not count_missing(who, log=checkpoint.origin, hub=hub, members=members, not_counting=record_origin):
             return Witnessed(record_id, checkpoint.origin, checkpoint.size, enough[-1].cosigned_at, who)
     raise TrustError("witness-missing", "缺少必需的见证签名。", "A required witness has not cosigned.")
 

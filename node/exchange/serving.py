@@ -1,6 +1,6 @@
 """What a peer may read of our log: deny by default, stored bytes verbatim, one page at a time.
 
-Only the hub serves what others have signed. A quarantined record is never served: our signed refusal stands in its
+Only the hub serves what others have signed, unless it is asked for by place. A quarantined record is never served: our signed refusal stands in its
 place, so that it blocks nothing behind it; a placeholder is another's refusal and is not passed on. The statements are
 built once: this is the hot path of every round of every peer.
 """
@@ -15,13 +15,14 @@ from federation.acceptance import ALL, HUB
 from federation.keys import Member
 from node.context import Node
 from node.stream.models import Receipt, StoredRecord
-from node.stream.service import PLACEHOLDER, QUARANTINED
+from node.stream.service import PLACEHOLDER, QUARANTINED, UNPROVEN
 
 MAX_ITEMS = 50
 
 _POSITION = col(StoredRecord.position)
 _IS_QUARANTINED = col(StoredRecord.state) == QUARANTINED
-_MAY_READ = and_(
+_SERVES = or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we"))
+_READABLE = and_(
     col(StoredRecord.federation) == bindparam("federation"),
     col(StoredRecord.state) != PLACEHOLDER,
     or_(
@@ -29,12 +30,16 @@ _MAY_READ = and_(
         col(StoredRecord.stream) == bindparam("to_reader"),
         and_(col(StoredRecord.stream) == HUB, bindparam("reader_is_hub", type_=Boolean)),
     ),
-    or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we")),
+)
+_MAY_READ = and_(_READABLE, _SERVES)
+_HELD = and_(  # any holder may answer for what is missing: else a fork that a colluding hub hides would stay hidden
+    _READABLE,
+    or_(_SERVES, col(StoredRecord.state).not_in((QUARANTINED, UNPROVEN))),
 )
 _OWN = and_(col(StoredRecord.federation) == bindparam("federation"), col(StoredRecord.origin) == bindparam("reader"))
 _AFTER = and_(_MAY_READ, col(StoredRecord.origin) != bindparam("reader"), bindparam("cursor") < _POSITION)
 _RANGE = and_(
-    or_(_MAY_READ, _OWN),
+    or_(_HELD, _OWN),
     col(StoredRecord.origin) == bindparam("origin"),
     col(StoredRecord.stream) == bindparam("stream"),
     col(StoredRecord.sequence).between(bindparam("first"), bindparam("last")),

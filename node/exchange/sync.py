@@ -23,9 +23,12 @@ from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.delivery import push_outbox
+from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
+from node.exchange.revocation import apply_revocations, fetch_proofs
+from node.exchange.witness import exchange_cosignatures
 from node.stream.leases import HeldLease, take_lease
 from node.stream.models import Peer
 from node.stream.peers import get_peer, is_due, list_reachable, member_of, note_contact, note_failure
@@ -109,6 +112,7 @@ def run_round(
     What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
     """
     publish_members_if_hub(node)
+    apply_revocations(node, handlers)
     with node.database.read() as session:
         federation = find_federation(session)
         peers = list_reachable(session, federation, node.node_id) if federation else []
@@ -197,6 +201,10 @@ def _converse(visit: _Visit, link: Link) -> None:
     visit.delivered, visit.refused = tally.delivered, tally.refused
     _pull(visit, link)
     _ask_missing(visit, link)
+    _renew(visit)
+    exchange_heads(node, link, visit.handlers)
+    exchange_cosignatures(node, link)
+    fetch_proofs(node, link, visit.handlers)
     with node.database.write() as session:
         _row(session, visit).last_success_at = node.clock()
 

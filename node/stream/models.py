@@ -149,6 +149,7 @@ class Equivocation(SQLModel, table=True):
     first_envelope: bytes = b""
     envelope: bytes  # of the second
     found_at: datetime = Field(sa_type=UtcDateTime)
+    shown: bool = False  # both are among the statements that readers of the stream are shown
 
 
 class LogLeaf(SQLModel, table=True):
@@ -256,6 +257,7 @@ class PeerStatements(SQLModel, table=True):
     peer_id: str = Field(primary_key=True)
     cursor: int = Field(default=0, sa_type=BigInteger)  # position among its own, up to which we have them
     sent: int = Field(default=0, sa_type=BigInteger)  # position among ours, up to which it has them
+    witnessed: int = Field(default=0, sa_type=BigInteger)  # size of our log that it says it has cosigned
 
 
 class ProvenRecord(SQLModel, table=True):
