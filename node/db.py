@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, text, update
+from sqlalchemy import Connection, Engine, event, inspect, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 from federation.errors import StorageError
 from node.migration import add_missing_columns, describe_tables
+from node.prepared import run_on_driver
 
 BUSY_SECONDS = 10
 
@@ -112,32 +113,38 @@ class Database:
         """
         engine = self._writing if durable else self._noting
         with Session(engine, expire_on_commit=False) as session, _storage_errors():
-            session.connection()  # BEGIN now: on SQLite this takes the write lock
-            if not durable and engine.dialect.name == "postgresql":
-                session.execute(text("SET LOCAL synchronous_commit = off"))
+            connection = session.connection()  # BEGIN now: on SQLite this takes the write lock
+            if not durable:
+                _let_commit_run_ahead(connection)
             yield session
             session.commit()
 
+    @contextmanager
+    def note(self) -> Iterator[Connection]:
+        """Give a transaction as `write(durable=False)` does, without objects: for what each request notes."""
+        with _storage_errors(), self._noting.begin() as connection:
+            _let_commit_run_ahead(connection)
+            yield connection
+
     def create_tables(self) -> None:
-        """Create every table, and every column of a table, that is missing."""
+        """Create every table and column that is missing; a digest spares the look where all are there."""
+        wanted = describe_tables(SQLModel.metadata)
+        with _storage_errors():
+            earlier = inspect(self.engine).has_table("meta")
+        if earlier:
+            with self.read() as session:
+                known = session.get(Meta, "tables")
+            if known is not None and known.value == wanted:
+                return
         with _storage_errors():
             SQLModel.metadata.create_all(self.engine)
         with self.write() as session:
             for name in ("data", "log", "audit", "leaf", "witness", "statement"):
                 if session.exec(select(Counter).where(Counter.name == name)).first() is None:
                     session.add(Counter(name=name, value=0))
-        self._upgrade()
-
-    def _upgrade(self) -> None:
-        """Give a database of an earlier release what it lacks; of two processes that start at once, one does it."""
-        wanted = describe_tables(SQLModel.metadata)
-        with self.read() as session:
-            known = session.get(Meta, "tables")
-        if known is not None and known.value == wanted:
-            return
-        with self.write() as session:
-            lock_number(session, "log")
-            add_missing_columns(session.connection(), SQLModel.metadata)
+            lock_number(session, "log")  # of two processes that start at once, one adds what is missing
+            if earlier:
+                add_missing_columns(session.connection(), SQLModel.metadata)
             session.merge(Meta(name="tables", value=wanted))
 
     def close(self) -> None:
@@ -161,7 +168,13 @@ def _begin_sqlite(connection: Connection) -> None:
     if writes and connection.info.get("durable", True) is not durable:
         connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.info["durable"] = durable
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    run_on_driver(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _let_commit_run_ahead(connection: Connection) -> None:
+    """Let PostgreSQL's commit not wait for the disk; on SQLite `_begin_sqlite` has seen to it."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 @contextmanager

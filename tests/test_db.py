@@ -1,13 +1,18 @@
 """The database: whole transactions, gapless numbers, on SQLite and PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
-from sqlmodel import select
+from sqlalchemy import bindparam, text
+from sqlalchemy import select as core_select
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import col, select
 
 from federation.errors import StorageError
-from node.db import Database, Meta, last_number, next_number
+from node.db import Database, Meta, UtcDateTime, last_number, next_number
+from node.prepared import Prepared
+from node.stream.models import UsedNonce
 
 
 def test_numbers_have_no_gap_and_no_double_under_four_writers(database: Database) -> None:
@@ -52,3 +57,47 @@ def test_only_a_durable_write_waits_for_the_disk(database: Database) -> None:
     assert [level(durable=durable) for durable in (True, False, False, True)] == [True, False, False, True]
     with database.read() as session:
         assert len(session.exec(select(Meta).where(Meta.value == "")).all()) == 4
+
+
+def test_a_prepared_statement_converts_what_it_is_given_and_runs_in_our_transaction(database: Database) -> None:
+    put = Prepared(
+        text(
+            "INSERT INTO used_nonce (origin, nonce, expires_at) VALUES (:origin, :nonce, :at) ON CONFLICT DO NOTHING"
+        ).bindparams(bindparam("at", type_=UtcDateTime()))
+    )
+    known = Prepared(
+        core_select(col(UsedNonce.nonce)).where(
+            col(UsedNonce.origin) == "o", col(UsedNonce.expires_at) > bindparam("at", type_=UtcDateTime())
+        )
+    )
+    at = datetime(2026, 10, 10, 8, 0, tzinfo=UTC)
+    with pytest.raises(ZeroDivisionError), database.note() as connection:
+        assert put.run(connection, {"origin": "o", "nonce": "undone", "at": at}) == 1
+        raise ZeroDivisionError
+    for expected in (1, 0):
+        with database.note() as connection:
+            assert put.run(connection, {"origin": "o", "nonce": "n", "at": at}) == expected
+    with database.read() as session:
+        assert session.get_one(UsedNonce, ("o", "n")).expires_at == at
+        assert known.all(session.connection(), {"at": at}) == []
+        assert known.all(session.connection(), {"at": at - timedelta(seconds=1)}) == [("n",)]
+
+
+def test_a_prepared_statement_that_fails_says_so(database: Database) -> None:
+    broken = Prepared(text("SELECT 1 FROM nowhere"))
+    with pytest.raises((StorageError, DBAPIError)), database.read() as session:
+        broken.all(session.connection(), {})
+    with database.read() as session:  # and leaves the connection fit for others
+        assert session.exec(select(Meta)).all() is not None
+
+
+def test_a_note_on_a_locked_database_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL waits for row locks only")
+    monkeypatch.setattr("node.db.BUSY_SECONDS", 0.1)
+    database = Database(database_url)
+    database.create_tables()
+    with database.write(), pytest.raises(StorageError) as caught, database.note():
+        pass
+    assert caught.value.code == "database-locked"
+    database.close()

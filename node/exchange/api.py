@@ -31,7 +31,7 @@ from node.exchange.witness import serve_witness
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.models import Receipt
-from node.stream.service import find_federation, find_member, get_federation
+from node.stream.service import find_federation, find_member, get_home
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 
@@ -162,7 +162,7 @@ def _open(
         raise TrustError("page-shape", "附件过多。", f"More than {MAX_ITEMS} records are enclosed.")
     window = node.settings.exchange.request_window_seconds
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_home(session)
         opened = open_request(
             parts[0],
             find_member=lambda keyid: find_member(session, node, federation, keyid),

@@ -84,6 +84,10 @@ _TEXTS: dict[str, Text] = {
     "peer-redirect": Text("对端要求转到别处，请核对地址。", "The peer redirects elsewhere; check its address."),
     "peer-error-status": Text("对端出错，会自动重试。", "The peer failed; it will be tried again."),
     "clock-skew": Text("双方时钟相差过大，请校准时间。", "The clocks differ too much; set them."),
+    "request-outdated": Text(
+        "请求早于对方可核对的时间，会自动重试；持续出现请核对双方时钟。",
+        "The request is older than the other node can check; tried again by itself. If it stays, compare the clocks.",
+    ),
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),

@@ -155,7 +155,7 @@ def read_statements(session: Session, reader: Member, cursor: int) -> Page:
 
 
 def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers) -> str:
-    """Take one document in that was shown to us as evidence; return "" or the code why not. Raises StorageError only."""
+    """Take one document in that was shown to us as evidence; return "" or the code why not."""
     try:
         kind = read_envelope(data).payload_type
         if kind == RECORD_TYPE:

@@ -251,7 +251,7 @@ def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
 
 
 def _take_signature(inbox: _Inbox, stored: StoredRecord, record: Record) -> None:
-    """A key that stands has signed the same bytes: keep its signature, and judge anew what was unproven without it."""
+    """Keep the signature of a key that stands under the same bytes; judge anew what was unproven without it."""
     member = inbox.memory.find_member(record.keyid)
     if member is None or member.revoked_at is not None:
         return

@@ -1,6 +1,6 @@
 """What a peer may read of our log: deny by default, stored bytes verbatim, one page at a time.
 
-Only the hub serves what others have signed, unless it is asked for by place. A quarantined record is never served: our signed refusal stands in its
+Only the hub serves what others have signed, unless one asks for a place. A quarantined record is never served: our signed refusal stands in its
 place, so that it blocks nothing behind it; a placeholder is another's refusal and is not passed on. The statements are
 built once: this is the hot path of every round of every peer.
 """
@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from federation.acceptance import ALL, HUB
 from federation.keys import Member
 from node.context import Node
+from node.prepared import Prepared
 from node.stream.models import Receipt, StoredRecord
 from node.stream.service import PLACEHOLDER, QUARANTINED, UNPROVEN
 
@@ -21,9 +22,9 @@ MAX_ITEMS = 50
 
 _POSITION = col(StoredRecord.position)
 _IS_QUARANTINED = col(StoredRecord.state) == QUARANTINED
+_OF_FEDERATION = col(StoredRecord.federation) == bindparam("federation")
 _SERVES = or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we"))
 _READABLE = and_(
-    col(StoredRecord.federation) == bindparam("federation"),
     col(StoredRecord.state) != PLACEHOLDER,
     or_(
         col(StoredRecord.stream) == ALL,
@@ -36,10 +37,16 @@ _HELD = and_(  # any holder may answer for what is missing: else a fork that a c
     _READABLE,
     or_(_SERVES, col(StoredRecord.state).not_in((QUARANTINED, UNPROVEN))),
 )
-_OWN = and_(col(StoredRecord.federation) == bindparam("federation"), col(StoredRecord.origin) == bindparam("reader"))
-_AFTER = and_(_MAY_READ, col(StoredRecord.origin) != bindparam("reader"), bindparam("cursor") < _POSITION)
+_AFTER = and_(
+    # an expression, that SQLite may not search the whole federation by its key and sort: positions are in order
+    func.coalesce(col(StoredRecord.federation), "") == bindparam("federation"),
+    _MAY_READ,
+    col(StoredRecord.origin) != bindparam("reader"),
+    bindparam("cursor") < _POSITION,
+)
 _RANGE = and_(
-    or_(_HELD, _OWN),
+    _OF_FEDERATION,
+    or_(_HELD, col(StoredRecord.origin) == bindparam("reader")),
     col(StoredRecord.origin) == bindparam("origin"),
     col(StoredRecord.stream) == bindparam("stream"),
     col(StoredRecord.sequence).between(bindparam("first"), bindparam("last")),
@@ -60,8 +67,8 @@ def _rows(where: ColumnElement[bool]) -> Select[Any]:
     return found.where(where, bindparam("until") >= _POSITION).order_by(_POSITION)
 
 
-_PAGE_AFTER = (_sizes(_AFTER), _rows(_AFTER))
-_PAGE_RANGE = (_sizes(_RANGE), _rows(_RANGE))
+_PAGE_AFTER = (Prepared(_sizes(_AFTER)), Prepared(_rows(_AFTER)))
+_PAGE_RANGE = (Prepared(_sizes(_RANGE)), Prepared(_rows(_RANGE)))
 
 
 @dataclass(frozen=True)
@@ -98,18 +105,18 @@ def _reader(node: Node, member: Member, hub_id: str) -> dict[str, Any]:
 
 
 def _page(
-    session: Session, node: Node, statements: tuple[Select[Any], Select[Any]], values: dict[str, Any], limit: int
+    session: Session, node: Node, statements: tuple[Prepared, Prepared], values: dict[str, Any], limit: int
 ) -> Page:
     """Look at sizes first, so that no more is loaded than the page may hold."""
     limit = min(limit, node.settings.exchange.page_records, MAX_ITEMS)
     connection = session.connection()
-    sizes = connection.execute(statements[0], {**values, "limit": limit + 1}).all()
+    sizes = statements[0].all(connection, {**values, "limit": limit + 1})
     total, last, count = 0, values["cursor"], 0
     for position, size in sizes[:limit]:
         if count and total + size > node.settings.exchange.page_bytes:
             break
         total, last, count = total + size, position, count + 1
-    rows = connection.execute(statements[1], {**values, "until": last}).all() if count else []
+    rows = statements[1].all(connection, {**values, "until": last}) if count else []
     enclosed = [
         (receipt_id, receipt) if state == QUARANTINED else (identity, envelope)
         for identity, state, envelope, receipt_id, receipt in rows

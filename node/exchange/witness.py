@@ -366,9 +366,10 @@ def _take_answer(
             shown[checkpoint.origin] = checkpoint
     for ask in body["asks"]:
         offered = shown.get(ask["origin"])
-        if offered is not None and offered.origin != node.node_id:
-            if _cosign_or_say(session, node, federation, offered, ask) == "witness-size":
-                _show_last(session, node, offered.origin)
+        if offered is None or offered.origin == node.node_id:
+            continue
+        if _cosign_or_say(session, node, federation, offered, ask) == "witness-size":
+            _show_last(session, node, offered.origin)
     return got
 
 

@@ -25,6 +25,7 @@ _STATUS = {
     "encoding-unsupported": 415,
     "envelope-shape": 400,
     "page-shape": 400,
+    "request-outdated": 409,
     "request-replayed": 409,
     "request-malformed": 400,
     "token-missing": 401,
