@@ -18,6 +18,7 @@ from federation.statements import Checkpoint, Cosignature, open_checkpoint, open
 FindMember = Callable[[str], Member | None]
 SALT_BYTES = 32
 NOTHING_HELD: tuple[int, bytes] = (0, EMPTY_ROOT)  # of a log that a witness has never seen
+_NO_LONGER_COUNTING = frozenset({"key-unknown", "key-revoked", "member-suspended"})
 _DOMAIN = b"gonghui leaf v1\n"
 
 
@@ -108,10 +109,15 @@ def check_witnessed(
 
 
 def _open_matching(documents: Sequence[bytes], checkpoint: Checkpoint, find_member: FindMember) -> list[Cosignature]:
-    """Return the cosignatures under this very size and root."""
+    """Return the cosignatures under this very size and root; one of a key that no longer counts is passed over."""
     found = []
     for data in documents:
-        item = open_cosignature(data, find_member)
+        try:
+            item = open_cosignature(data, find_member)
+        except TrustError as error:
+            if error.code in _NO_LONGER_COUNTING:
+                continue
+            raise
         state = (item.federation, item.origin, item.size, item.root)
         if state != (checkpoint.federation, checkpoint.origin, checkpoint.size, checkpoint.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")

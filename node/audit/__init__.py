@@ -21,18 +21,19 @@ def write_audit(
     action: str,
     subject: str = "",
     at: datetime,
-    result: str = "ok",
     **detail: Any,
 ) -> None:
     """Add one entry to the running transaction; raise ValueError for an event that `EVENTS` does not know.
 
-    `detail` holds counts and codes, never personal values: a text that is no code raises ValueError.
+    `detail` holds the `result` ("ok" where it is not given), counts and codes, never personal values: a text that is
+    no code raises ValueError.
     """
     if action not in EVENTS:
         raise ValueError(f"{action} is not an event of the audit trail")
     for name, value in detail.items():
         if isinstance(value, str) and not _CODE.fullmatch(value):
             raise ValueError(f"{action}: {name} is no code")
+    result = str(detail.pop("result", "ok"))
     text = json.dumps(detail, ensure_ascii=False, sort_keys=True)
     session.add(AuditEntry(at=at, account_id=account_id, action=action, subject=subject, result=result, detail=text))
     ask_for_chaining(session)

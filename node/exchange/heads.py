@@ -66,9 +66,21 @@ def reads_stream(member: Member, stream: str, origin: str) -> bool:
     )
 
 
-def state_heads(session: Session, node: Node, federation: Federation) -> int:
+def state_heads(node: Node) -> int:
     """Sign statements on the heads that changed since we last did, and once a day on our own; return how many."""
-    show_proofs(session)
+    with node.database.read() as session:
+        federation = get_federation(session)
+        stated = session.get(Meta, _STATED)
+        last = session.exec(select(func.max(StoredRecord.position))).one() or 0
+        found = session.exec(select(Equivocation.id).where(col(Equivocation.shown).is_(False)).limit(1)).first()
+        if stated and int(stated.value) >= last and not found and not _due_again(session, node, federation):
+            return 0
+    with node.database.write(durable=False) as session:
+        show_proofs(session)
+        return _state(session, node, federation)
+
+
+def _state(session: Session, node: Node, federation: Federation) -> int:
     stated = session.get(Meta, _STATED) or Meta(name=_STATED, value="0")
     last = session.exec(select(func.max(StoredRecord.position))).one() or 0
     streams = session.exec(
@@ -76,9 +88,8 @@ def state_heads(session: Session, node: Node, federation: Federation) -> int:
         .where(StoredRecord.federation == federation.id, StoredRecord.position > int(stated.value))
         .distinct()
     ).all()
-    places = set(streams) | set(_due_again(session, node, federation))
     parts: dict[tuple[str, str], list[Head]] = defaultdict(list)
-    for origin, stream in sorted(places):
+    for origin, stream in sorted({*streams, *_due_again(session, node, federation)}):
         one_audience = stream == ALL or stream.startswith("group:")
         whose = "" if one_audience and origin != node.node_id else origin
         parts[stream, whose].append(_head(session, federation, origin, stream))
@@ -96,27 +107,27 @@ def state_heads(session: Session, node: Node, federation: Federation) -> int:
 def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
     """Show each other what is new, and ask the provider for the records in which it differs from us.
 
-    A provider of an earlier version that knows no statements is left alone.
+    A provider of an earlier version that knows no statements is left alone. What a power cut undoes is said again.
     """
+    state_heads(node)
     for _ in range(_TURNS):
-        with node.database.write() as session:
+        with node.database.read() as session:
             federation = get_federation(session)
-            state_heads(session, node, federation)
             row = _progress(session, federation, link.provider.id)
-            page = read_statements(session, link.provider, row.sent)
-            cursor = row.cursor
+            cursor, sent = row.cursor, row.sent
+            page = read_statements(session, link.provider, sent)
         try:
             answer = link.ask(OP, {"cursor": cursor}, [data for _, data in page.enclosed], at=node.clock())
         except NetworkError as error:
             if error.params.get("status") in {404, 405}:
                 return
             raise
-        with node.database.write() as session:
-            for item in answer.enclosed:
-                take_statement(session, node, item.raw, handlers)
-            row = _progress(session, federation, link.provider.id)
-            row.cursor = answer.cursor
-            row.sent = page.cursor
+        if answer.enclosed or (answer.cursor, page.cursor) != (cursor, sent):
+            with node.database.write(durable=False) as session:
+                for item in answer.enclosed:
+                    take_statement(session, node, item.raw, handlers)
+                row = _progress(session, federation, link.provider.id)
+                row.cursor, row.sent = answer.cursor, page.cursor
         if not (answer.more or page.more):
             break
     _ask_about_differences(node, link, handlers)
@@ -125,11 +136,12 @@ def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
 def serve_heads(node: Node, opened: Request, enclosed: Sequence[bytes], handlers: Handlers) -> Page:
     """Take what the caller shows and answer with what it has not seen; raise TrustError."""
     check_schema("heads-exchange.v1", opened.body)
-    with node.database.write() as session:
-        federation = get_federation(session)
-        for data in enclosed:
-            take_statement(session, node, data, handlers)
-        state_heads(session, node, federation)
+    if enclosed:
+        with node.database.write(durable=False) as session:
+            for data in enclosed:
+                take_statement(session, node, data, handlers)
+    state_heads(node)
+    with node.database.read() as session:
         return read_statements(session, opened.member, opened.body["cursor"])
 
 

@@ -1,8 +1,8 @@
 """What a peer may read of our log: deny by default, stored bytes verbatim, one page at a time.
 
-Only the hub serves what others have signed, unless one asks for a place. A quarantined record is never served: our signed refusal stands in its
-place, so that it blocks nothing behind it; a placeholder is another's refusal and is not passed on. The statements are
-built once: this is the hot path of every round of every peer.
+Only the hub serves what others have signed, unless one asks for a place. A quarantined record is never served: our
+signed refusal stands in its place, so that it blocks nothing behind it; a placeholder is another's refusal and is not
+passed on. The statements are built once: this is the hot path of every round of every peer.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _READABLE = and_(
 _MAY_READ = and_(_READABLE, _SERVES)
 _HELD = and_(  # any holder may answer for what is missing: else a fork that a colluding hub hides would stay hidden
     _READABLE,
-    or_(_SERVES, col(StoredRecord.state).not_in((QUARANTINED, UNPROVEN))),
+    or_(_SERVES, and_(col(StoredRecord.state) != QUARANTINED, col(StoredRecord.state) != UNPROVEN)),
 )
 _AFTER = and_(
     # an expression, that SQLite may not search the whole federation by its key and sort: positions are in order

@@ -43,6 +43,7 @@ OP = "witness"
 SIGN_AGAIN = timedelta(days=1)  # also where nothing was added: the audit trail goes on
 GIVE_UP = timedelta(hours=1)  # of waiting for the witnesses of one checkpoint before another is signed
 SPARE_WITNESSES = 2  # other members that a member asks
+HUB_WITNESSES = 3
 MAX_CARRIED = 20
 _TURNS = 3
 _COUNTER = "witness"
@@ -50,12 +51,7 @@ _COUNTER = "witness"
 
 def current_checkpoint(session: Session, node: Node, federation: Federation) -> OwnCheckpoint:
     """Return the checkpoint to be cosigned now; sign another where the log grew and the last one is witnessed."""
-    last = session.exec(
-        select(OwnCheckpoint)
-        .where(OwnCheckpoint.federation == federation.id)
-        .order_by(col(OwnCheckpoint.issued_at).desc(), col(OwnCheckpoint.size).desc())
-        .limit(1)
-    ).first()
+    last = _last(session, federation)
     size, at = log_size(session), node.clock()
     if last is not None:
         old = at - last.issued_at >= SIGN_AGAIN
@@ -90,14 +86,26 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
     return row
 
 
+def _last(session: Session, federation: Federation) -> OwnCheckpoint | None:
+    found = select(OwnCheckpoint).where(OwnCheckpoint.federation == federation.id)
+    return session.exec(
+        found.order_by(col(OwnCheckpoint.issued_at).desc(), col(OwnCheckpoint.size).desc()).limit(1)
+    ).first()
+
+
 def missing_witnesses(session: Session, node: Node, federation: Federation, checkpoint: OwnCheckpoint) -> int:
-    """Return how many required witnesses have not cosigned this checkpoint of ours."""
+    """Return how many witnesses we still want under this checkpoint of ours: those required, and at the hub a spare.
+
+    Of the members under the hub's log one may be the very node whose key is in question; then it does not count.
+    """
     signed = session.exec(
         select(Cosigned.witness).where(Cosigned.origin == node.node_id, Cosigned.checkpoint == checkpoint.id)
     ).all()
-    return count_missing(
-        signed, log=node.node_id, hub=federation.hub_id, members=active_members(session, node, federation)
-    )
+    members = active_members(session, node, federation)
+    missing = count_missing(signed, log=node.node_id, hub=federation.hub_id, members=members)
+    if federation.hub_id != node.node_id:
+        return missing
+    return max(missing, min(HUB_WITNESSES, len(members) - 1) - len(set(signed) & members))
 
 
 def active_members(session: Session, node: Node, federation: Federation) -> set[str]:
@@ -112,7 +120,9 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
     A provider of an earlier version that knows no witnesses is left alone.
     """
     got = 0
-    for _ in range(_TURNS):
+    for turn in range(_TURNS):
+        if not turn and not _is_due(node, link.provider.id):
+            return 0
         with node.database.write() as session:
             federation = get_federation(session)
             checkpoint = current_checkpoint(session, node, federation)
@@ -136,12 +146,27 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
             told = session.get(PeerStatements, (federation.id, link.provider.id)) or PeerStatements(
                 federation=federation.id, peer_id=link.provider.id
             )
-            told.witnessed = answer.body["size"]
+            told.witnessed, told.witnessed_at = answer.body["size"], node.clock()
             session.add(told)
             more = session.exec(_to_send(federation, link.provider.id)).first() is not None
         if not more and answer.body["code"] != "witness-size":
             return got
     return got
+
+
+def _is_due(node: Node, provider: str) -> bool:
+    """Tell whether there is something to be cosigned, or we have not asked this provider for an hour."""
+    with node.database.read() as session:
+        federation = get_federation(session)
+        told = session.get(PeerStatements, (federation.id, provider))
+        quiet = told is not None and told.witnessed_at is not None and node.clock() - told.witnessed_at < GIVE_UP
+        last = _last(session, federation)
+        return (
+            not quiet
+            or last is None
+            or log_size(session) > last.size
+            or missing_witnesses(session, node, federation, last) > 0
+        )
 
 
 def _to_send(federation: Federation, provider: str) -> Any:

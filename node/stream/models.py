@@ -258,6 +258,7 @@ class PeerStatements(SQLModel, table=True):
     cursor: int = Field(default=0, sa_type=BigInteger)  # position among its own, up to which we have them
     sent: int = Field(default=0, sa_type=BigInteger)  # position among ours, up to which it has them
     witnessed: int = Field(default=0, sa_type=BigInteger)  # size of our log that it says it has cosigned
+    witnessed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # when it said so
 
 
 class ProvenRecord(SQLModel, table=True):
