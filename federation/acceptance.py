@@ -1,31 +1,35 @@
 """The numbered steps in which a received record is believed: a pure state machine, cheap before costly.
 
     outer steps: may it take its place?             inner steps: may its content count?
-     1 size                                         10 schema by id, version and SHA-256
-     2 envelope in its one spelling                 11 grant: may this origin say this kind of thing
-     3 known payload type                           12 policy, by whoever keeps the content (a handler)
-     4 key of an active member                      13 revision: previous + 1, naming what it supersedes
-     5 signature over the payload bytes
+     1 size                                         10 open what is sealed; the plaintext committed to
+     2 envelope in its one spelling                 11 schema by id, version and SHA-256
+     3 known payload type                           12 grant: who may say this, in which schema, to whom
+     4 key of an active member                      13 policy, by whoever keeps the content (a handler)
+     5 signature over the payload bytes             14 revision: previous + 1, naming what it supersedes
      6 strict JSON, once; version; shape
      7 the origin owns that key
      8 audience: our federation, and we may read it
      9 sequence and previous
 
 Position and content are believed separately. What fails an outer step leaves nothing but digest and reason; a gap or an
-unknown key waits. What fails an inner step keeps its place in the chain, so that what follows is not held up by it.
-Nothing of a stranger's payload is parsed. Nothing here stores: callers do, in one transaction.
+unknown key waits. What fails an inner step keeps its place in the chain, so that what follows is not held up by it; so
+does what is sealed to others (a hub carries it, a member that joins later finds it): the outer steps of a sealed record
+are taken on its clear header alone. Nothing of a stranger's payload is parsed. Nothing here stores: callers do, in one
+transaction.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from federation.documents import read_object, read_time
+from federation.dialect import check_listed_schema
+from federation.documents import read_object, read_time, sha256_hex
 from federation.envelope import (
     RECEIPT_TYPE,
     RECORD_TYPE,
+    SEALED_TYPE,
     Envelope,
     check_signature,
     check_signed_by,
@@ -33,15 +37,17 @@ from federation.envelope import (
     read_envelope,
 )
 from federation.errors import TrustError
+from federation.grants import ALL, HUB, HUB_KINDS, Grants, dataflow_of
 from federation.keys import Member
 from federation.request import signing_member
+from federation.sealing import UNREADABLE, Keyring, check_commitment, read_inner, unseal
 from federation.validation import check_schema
-from schemas import schema_digest
+from schemas import has_schema, schema_digest
 
 VERSION = 1
-ALL, HUB = "all", "hub"
-HUB_KINDS = frozenset({"member-list", "review"})  # only the hub may say these
 KEY_REVOKED = "key-revoked"
+NO_KEYS = Keyring()
+_PLACE = ("version", "origin", "audience", "stream", "sequence", "previous", "issued_at")
 WAITING_CODES = frozenset({"key-unknown", "sequence-gap"})
 
 
@@ -51,6 +57,7 @@ class Verdict(StrEnum):
     PLACED = "placed"  # outer steps hold, inner ones not taken yet
     ACCEPTED = "accepted"
     QUARANTINED = "quarantined"
+    SEALED = "sealed"  # keeps its place; its content is for others, or was before our time
     DUPLICATE = "duplicate"
     WAITING = "waiting"
     REFUSED = "refused"
@@ -58,7 +65,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """A record whose signature, shape and origin hold. `id` is that of its envelope."""
+    """A record whose signature, shape and origin hold. `id` is that of its envelope.
+
+    Of a sealed one, kind to content are empty until it is opened; `opened` is its plaintext then.
+    """
 
     id: str
     envelope: bytes
@@ -77,6 +87,8 @@ class Record:
     supersedes: str
     policy: str
     content: dict[str, Any]
+    sealed: Mapping[str, Any] | None = field(default=None, repr=False)  # the payload of a sealed record
+    opened: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -124,15 +136,26 @@ class Reader:
     node_id: str
     federation: str
     is_hub: bool
+    groups: frozenset[str] = frozenset()
+
+    def is_addressed(self, stream: str, origin: str) -> bool:
+        """Tell whether a stream's content is for us: another's that is addressed to us, or our own."""
+        return (
+            origin == self.node_id
+            or stream in {ALL, f"node:{self.node_id}"}
+            or (stream == HUB and self.is_hub)
+            or (stream.startswith("group:") and stream.removeprefix("group:") in self.groups)
+        )
 
 
 @dataclass(frozen=True)
 class Held:
-    """A record that is held already. `placeholder`: only the hub's refusal stands there."""
+    """A record that is held already. `placeholder`: only the hub's refusal stands there. `sealed`: to others."""
 
     id: str
     sequence: int
     placeholder: bool = False
+    sealed: bool = False
 
 
 class Memory(Protocol):
@@ -156,11 +179,17 @@ class Memory(Protocol):
     def find_revisions(self, origin: str, stream: str, subject: str) -> list[tuple[int, str]]:
         """Return (revision, id) of all held records of a subject whose revision number itself was sound."""
 
+    def find_grants(self) -> Grants | None:
+        """Return the grants in force; None where the federation has signed none, so that only the old rules hold."""
+
+    def find_schema(self, name: str) -> bytes:
+        """Return the schema of this name (`survey.v1`) that came with the member list; b"" where there is none."""
+
 
 def read_signed_record(data: bytes, find_member: Callable[[str], Member | None]) -> tuple[Record, Member]:
     """Take steps 1 to 7, as much as can be said without any stream; raise TrustError with a stable code."""
     envelope = read_envelope(data)  # 1 size, 2 shape
-    check_type(envelope, RECORD_TYPE)  # 3
+    _check_record_type(envelope)  # 3
     return _read_record(envelope, find_member)
 
 
@@ -172,7 +201,7 @@ def accept_outer(data: bytes, memory: Memory, reader: Reader) -> Outcome:
         identity = envelope.id
         if envelope.payload_type == RECEIPT_TYPE:
             return _accept_refusal(envelope, memory, reader)
-        check_type(envelope, RECORD_TYPE)  # 3
+        _check_record_type(envelope)  # 3
         record, member = _read_record(envelope, memory.find_member)  # 4 to 7
         _check_audience(record, member, reader)  # 8
         return _place(record, memory)  # 9
@@ -181,32 +210,57 @@ def accept_outer(data: bytes, memory: Memory, reader: Reader) -> Outcome:
         return Outcome(verdict, error.code, identity)
 
 
-def accept_inner(record: Record, memory: Memory) -> Outcome:
-    """Take the inner steps that need no handler: accepted, or quarantined with its code."""
+def open_record(record: Record, keyring: Keyring) -> Record:
+    """Step 10: return the record with what was sealed in it; raise TrustError, of UNREADABLE where it is not for us."""
+    if record.sealed is None or record.opened:
+        return record
+    return _with_inner(record, unseal(record.sealed, keyring))
+
+
+def open_with_plaintext(record: Record, inner: bytes) -> Record:
+    """Return a sealed record with the plaintext that somebody shows; raise TrustError where it commits to another."""
+    if record.sealed is None:
+        raise TrustError("type-mismatch", "这个条目没有密封。", "This record is not sealed.")
+    check_commitment(record.sealed, inner)
+    return _with_inner(record, inner)
+
+
+def accept_inner(record: Record, memory: Memory, keyring: Keyring = NO_KEYS) -> Outcome:
+    """Take the inner steps that need no handler: accepted, sealed to others, or quarantined with its code."""
     try:
         _check_key(record, memory)
-        check_content_schema(record)  # 10
-        _check_grant(record, memory)  # 11
-        _check_revision(record, memory)  # 13
+        record = open_record(record, keyring)  # 10
+        check_content_schema(record, memory.find_schema)  # 11
+        check_grant(record, memory.find_member(record.keyid), memory.find_grants())  # 12
+        _check_revision(record, memory)  # 14
     except TrustError as error:
         conflict = str(error.params.get("conflicts_with", ""))
-        return Outcome(Verdict.QUARANTINED, error.code, record.id, record, conflicts_with=conflict)
+        verdict = Verdict.SEALED if error.code in UNREADABLE else Verdict.QUARANTINED
+        return Outcome(verdict, error.code, record.id, record, conflicts_with=conflict)
     return Outcome(Verdict.ACCEPTED, "", record.id, record)
 
 
-def check_content_schema(record: Record) -> None:
-    """Step 10: the content conforms to the very schema that the record names, and that schema belongs to its kind."""
+def check_content_schema(record: Record, find_schema: Callable[[str], bytes] = lambda _: b"") -> None:
+    """Step 11: the content conforms to the very schema that the record names, and that schema belongs to its kind.
+
+    The schema is this program's, or one that came with the member list (`find_schema` by name).
+    """
     if record.schema.partition(".")[0] != record.kind:
         raise TrustError("schema-kind", "条目类型与格式定义不符。", "The schema does not belong to this kind.")
-    try:
-        digest = schema_digest(record.schema)
-    except KeyError as error:
+    if has_schema(record.schema) and schema_digest(record.schema) == record.schema_sha256:
+        check_schema(record.schema, record.content)
+        return
+    listed = find_schema(record.schema)
+    if listed and sha256_hex(listed) == record.schema_sha256:
+        check_listed_schema(record.schema, listed, record.content)
+        return
+    if listed or has_schema(record.schema):
+        raise TrustError("schema-digest", "格式定义的摘要不符。", "The schema has another digest here.")
+    if has_schema(f"{record.kind}.v1"):
         raise TrustError(
             "schema-unknown", "不认识的格式定义，请升级本节点。", "The schema is unknown; update this node."
-        ) from error
-    if digest != record.schema_sha256:
-        raise TrustError("schema-digest", "格式定义的摘要不符。", "The schema has another digest here.")
-    check_schema(record.schema, record.content)
+        )
+    raise TrustError("kind-unknown", "不认识的条目类型。", "The kind is unknown here.")
 
 
 def open_receipt(envelope: Envelope, issuer: Member) -> Receipt:
@@ -226,49 +280,90 @@ def _read_record(envelope: Envelope, find_member: Callable[[str], Member | None]
     payload = read_object(envelope.payload)  # 6 strict JSON, once
     if payload.get("version") != VERSION or isinstance(payload["version"], bool):
         raise TrustError("version-unknown", "不认识的条目版本，请升级本节点。", "Unknown version; update this node.")
-    record = _read_payload(envelope, payload, member)
+    read = _read_sealed if envelope.payload_type == SEALED_TYPE else _read_payload
+    record = read(envelope, payload, member)
     if record.origin != member.id:  # 7 the origin owns that key
         raise TrustError("origin-mismatch", "条目冒用他人名义。", "The record is in another node's name.")
     return record, member
 
 
+def _check_record_type(envelope: Envelope) -> None:
+    if envelope.payload_type != SEALED_TYPE:
+        check_type(envelope, RECORD_TYPE)
+
+
+def _read_sealed(envelope: Envelope, payload: Mapping[str, Any], member: Member) -> Record:
+    check_schema("sealed.v1", payload)
+    _check_stream(payload)
+    return Record(
+        **_place_of(envelope, payload, member),
+        kind="",
+        schema="",
+        schema_sha256="",
+        subject="",
+        revision=0,
+        supersedes="",
+        policy="",
+        content={},
+        sealed=payload,
+    )
+
+
+def _with_inner(record: Record, inner: bytes) -> Record:
+    """Return the sealed record as if it had come in clear: its place of the header, all else of the plaintext."""
+    payload = record.sealed or {}
+    said = {name: value for name, value in read_inner(inner).items() if name != "salt"}
+    place = {name: payload[name] for name in _PLACE}
+    content = _content_of({**place, **said})
+    return replace(record, **_said_in(said, content), opened=inner)
+
+
 def _read_payload(envelope: Envelope, payload: Mapping[str, Any], member: Member) -> Record:
+    content = _content_of(payload)
+    _check_stream(payload)
+    return Record(**_place_of(envelope, payload, member), **_said_in(payload, content))
+
+
+def _content_of(payload: Mapping[str, Any]) -> dict[str, Any]:
     content = payload.get("content")
     if not isinstance(content, dict):
         raise TrustError("schema-invalid", "条目缺少内容。", "The record has no content.", place="/content")
     check_schema("record.v1", {**payload, "content": {}})  # the content has its own schema, and its own step
+    return content
+
+
+def _check_stream(payload: Mapping[str, Any]) -> None:
     if payload["audience"]["readers"] != payload["stream"]:
         raise TrustError("stream-audience", "一个交换流只有一个对象。", "A stream has one audience; this is another.")
-    return Record(
-        id=envelope.id,
-        envelope=envelope.raw,
-        keyid=member.key.keyid,
-        kind=payload["kind"],
-        federation=payload["audience"]["federation"],
-        origin=payload["origin"],
-        stream=payload["stream"],
-        sequence=payload["sequence"],
-        previous=payload["previous"],
-        issued_at=read_time(payload["issued_at"]),
-        schema=f"{payload['schema']['id']}.v{payload['schema']['version']}",
-        schema_sha256=payload["schema"]["sha256"],
-        subject=payload["subject"],
-        revision=payload["revision"],
-        supersedes=payload["supersedes"],
-        policy=payload["policy"],
-        content=content,
-    )
+
+
+def _place_of(envelope: Envelope, payload: Mapping[str, Any], member: Member) -> dict[str, Any]:
+    return {
+        "id": envelope.id,
+        "envelope": envelope.raw,
+        "keyid": member.key.keyid,
+        "federation": payload["audience"]["federation"],
+        "origin": payload["origin"],
+        "stream": payload["stream"],
+        "sequence": payload["sequence"],
+        "previous": payload["previous"],
+        "issued_at": read_time(payload["issued_at"]),
+    }
+
+
+def _said_in(payload: Mapping[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: payload[name] for name in ("kind", "subject", "revision", "supersedes", "policy")},
+        "schema": f"{payload['schema']['id']}.v{payload['schema']['version']}",
+        "schema_sha256": payload["schema"]["sha256"],
+        "content": content,
+    }
 
 
 def _check_audience(record: Record, member: Member, reader: Reader) -> None:
     ours = record.federation == reader.federation == member.federation
-    readable = (
-        record.origin == reader.node_id
-        or record.stream == ALL
-        or (record.stream == HUB and reader.is_hub)
-        or record.stream == f"node:{reader.node_id}"
-    )
-    if not (ours and readable):
+    carried = reader.is_hub and record.sealed is not None  # the hub passes on what it cannot read
+    if not (ours and (carried or reader.is_addressed(record.stream, record.origin))):
         raise TrustError("audience-mismatch", "条目的对象不包括本节点。", "The record is not meant for this node.")
 
 
@@ -301,10 +396,22 @@ def _check_key(record: Record, memory: Memory) -> None:
         raise TrustError(KEY_REVOKED, "签名密钥已作废，且无证据表明签于作废之前。", "Its key was revoked; unproven.")
 
 
-def _check_grant(record: Record, memory: Memory) -> None:
-    member = memory.find_member(record.keyid)
-    if record.kind in HUB_KINDS and not (member and member.is_hub):
-        raise TrustError("grant-missing", "只有汇总节点可以发布此类条目。", "Only the hub may publish this kind.")
+def check_grant(record: Record, member: Member | None, grants: Grants | None) -> None:
+    """Step 12: its origin may say this kind, in this schema, and all its readers may read that; raise TrustError."""
+    if grants is None:  # none are signed: an earlier federation
+        allowed = record.kind not in HUB_KINDS or bool(member and member.is_hub)
+    else:
+        dataflow = dataflow_of(record.kind, record.subject)
+        allowed = member is not None and grants.may_say(member, record.kind)
+        allowed = allowed and (not dataflow or grants.may_go(dataflow, record.stream))
+    if not allowed:
+        raise TrustError(
+            "grant-missing",
+            "授权不允许该节点向这些对象发布此类条目。",
+            "No grant allows this node to publish this kind to these readers.",
+        )
+    if grants is not None:
+        grants.check_term(record.kind, record.schema, record.issued_at)
 
 
 def _check_revision(record: Record, memory: Memory) -> None:
@@ -319,9 +426,9 @@ def _check_revision(record: Record, memory: Memory) -> None:
                 conflicts_with=identity,
             )
     top = max((revision for revision, _ in held), default=0)
-    if not held and record.revision > 1:  # the one before may be known by the hub's refusal alone
+    if record.revision > top + 1:  # the one before may be known by the hub's refusal alone, or be sealed to others
         before = memory.find_record(record.supersedes)
-        if before is not None and before.placeholder:
+        if before is not None and (before.placeholder or before.sealed):
             return
     if record.revision != top + 1:
         raise TrustError("revision-skips", "修订号不连续。", "The revision does not follow the one held.", have=top)

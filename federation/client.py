@@ -36,7 +36,7 @@ from federation.validation import check_schema
 
 WELL_KNOWN = "/.well-known/gonghui"
 EXCHANGE = "/exchange/v1/"
-MEMBERSHIP = EXCHANGE + "membership/"
+MEMBERSHIP = "membership/"
 MAX_SMALL_BYTES = 65_536  # the self-description and problems
 
 
@@ -133,8 +133,12 @@ class PeerClient:
 
     def fetch_membership(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
         """Fetch one file of the peer's copy of the member list, unverified; return None where it has none such."""
+        return self.fetch_file(MEMBERSHIP + path, max_bytes)
+
+    def fetch_file(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
+        """Fetch what lies at `/exchange/v1/<path>`, unverified; return None where there is nothing."""
         try:
-            return self._fetch("GET", MEMBERSHIP + path, b"", max_bytes)
+            return self._fetch("GET", EXCHANGE + path, b"", max_bytes)
         except NetworkError as error:
             if error.params.get("status") == 404:
                 return None

@@ -236,6 +236,13 @@ def complete(held: MemberList | None, draft: Draft, hub_signer: Signer, *, now: 
     return refresh(files[first], held.files if held else {}, files.get, federation=draft.federation, now=now)
 
 
+def digest_of(draft: Draft) -> str:
+    """Return the SHA-256 (hex) that names a draft: of all that is signed and carried, without the signatures."""
+    parts = {f"{role}.json": sha256_hex(data) for role, data in _unsigned(draft).items()}
+    parts |= {f"files/{path}": sha256_hex(data) for path, data in draft.files.items()}
+    return sha256_hex(json.dumps(parts, sort_keys=True).encode())
+
+
 def write_draft(draft: Draft) -> bytes:
     """Return the draft as one JSON file."""
     document = {
@@ -290,6 +297,8 @@ def _pick(targets: Mapping[str, TargetFile], known: Mapping[str, bytes]) -> dict
 
 
 def _check_base(held: MemberList | None, draft: Draft) -> None:
+    if held is not None and draft.federation != held.federation:
+        raise TrustError("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
     base = _base(held)
     following = {role: check_metadata(data, role).signed.version for role, data in draft.metadata.items()}
     if dict(draft.base) != base or any(version != base[role] + 1 for role, version in following.items()):

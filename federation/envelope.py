@@ -89,11 +89,12 @@ def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
     return _write(payload, payload_type, [(signature.keyid, bytes.fromhex(signature.signature))])
 
 
-def add_signature(envelope: Envelope, signer: Signer) -> bytes:
-    """Return the envelope with one more signature over the same bytes; its id stays."""
-    signature = Dsse(envelope.payload, envelope.payload_type, {}).sign(signer)
-    both = (*envelope.signatures, (signature.keyid, bytes.fromhex(signature.signature)))
-    return _write(envelope.payload, envelope.payload_type, both)
+def add_signature(envelope: bytes, signer: Signer) -> bytes:
+    """Return the envelope with one more signature on the same bytes; its id stays."""
+    held = read_envelope(envelope)
+    signature = Dsse(held.payload, held.payload_type, {}).sign(signer)
+    added = (signature.keyid, bytes.fromhex(signature.signature))
+    return _write(held.payload, held.payload_type, [*held.signatures, added])
 
 
 def read_envelope(data: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> Envelope:

@@ -45,7 +45,7 @@ class SchemaTerm:
 
 @dataclass(frozen=True)
 class Grants:
-    """What the officers have signed. A member that is not active is granted nothing."""
+    """What the officers have signed. Whether a member may speak at all is decided before (outer steps)."""
 
     readers: Mapping[str, Mapping[str, frozenset[str]]]  # dataflow -> level -> selectors
     speakers: Mapping[str, frozenset[str]]  # kind -> selectors
@@ -54,7 +54,7 @@ class Grants:
     def may_say(self, member: Member, kind: str) -> bool:
         """Tell whether `member` may sign records of this kind."""
         allowed = self.speakers.get(kind, frozenset())
-        return member.active and _includes(allowed, member) and (member.is_hub or kind not in HUB_KINDS)
+        return _includes(allowed, member) and (member.is_hub or kind not in HUB_KINDS)
 
     def may_read(self, member: Member, dataflow: str, level: str = NODES) -> bool:
         """Tell whether `member` may read the dataflow at this level; whoever reads each node's figures reads totals."""
@@ -62,11 +62,9 @@ class Grants:
         enough = (NODES,) if level == NODES else (NODES, TOTALS)
         return member.active and any(_includes(levels.get(name, frozenset()), member) for name in enough)
 
-    def may_go(self, dataflow: str, stream: str, hub_id: str) -> bool:
+    def may_go(self, dataflow: str, stream: str) -> bool:
         """Tell whether everybody who reads `stream` may read each node's figures of this dataflow."""
-        allowed = self.readers.get(dataflow, {}).get(NODES, frozenset())
-        hub_alone = stream in {HUB, f"{NODE_PREFIX}{hub_id}"} and not allowed.isdisjoint({HUB, NODE_PREFIX + hub_id})
-        return ALL in allowed or stream in allowed or hub_alone
+        return not self.readers.get(dataflow, {}).get(NODES, frozenset()).isdisjoint({ALL, stream})
 
     def check_term(self, kind: str, schema: str, issued_at: datetime) -> None:
         """Raise TrustError where records of this kind and time are not taken in this schema."""

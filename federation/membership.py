@@ -273,7 +273,9 @@ def _add_hold(
     try:
         name, targets[HOLDS] = _target(updater, HOLDS, known, folder)
     except exceptions.ExpiredMetadataError:  # the last of the library's checks: all else about it holds
-        files[path] = known[path]
+        target = check_metadata(known[path], HOLD).signed.targets[HOLDS]
+        name = target_name(HOLDS, target.hashes["sha256"])
+        files |= {each: known[each] for each in (path, name) if each in known}
         return
     files |= {name: targets[HOLDS], path: (folder / "metadata" / f"{HOLD}.json").read_bytes()}
 

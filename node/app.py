@@ -9,6 +9,7 @@ from node.activities.api import router as calendar
 from node.context import Node
 from node.exchange.api import router as exchange
 from node.exchange.control import router as control
+from node.exchange.membership_api import router as membership
 from node.exchange.shared_api import router as shared
 from node.handlers import HANDLERS
 from node.http.problems import problem, told
@@ -28,7 +29,7 @@ def create_app(node: Node) -> FastAPI:
     app.state.node = node
     app.state.handlers = HANDLERS
     app.state.rounds = Rounds()
-    for router in (exchange, calendar, users, imports, notices, control, releases, shared, *ROUTERS):
+    for router in (exchange, membership, calendar, users, imports, notices, control, releases, shared, *ROUTERS):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)
     return app

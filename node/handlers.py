@@ -13,10 +13,12 @@ from node.exchange.hub import take_review
 from node.exchange.shared import take_release, withdraw_release
 from node.stream.models import StoredRecord
 from node.stream.peers import MEMBER_LIST, take_member_list
+from node.stream.sealed import take_group_key
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
 
 HANDLERS: Mapping[str, Handler] = {
+    "group-key": take_group_key,
     MEMBER_LIST: take_member_list,
     "notice": take_notice,
     "notice:withdraw": withdraw_notice,

@@ -35,6 +35,21 @@ def load_data(name: str) -> bytes:
 
 
 @cache
+def load_words() -> tuple[str, ...]:
+    """Return the 256 words in which a fingerprint is read aloud; the place of a word is the byte it stands for."""
+    return tuple((resources.files(__name__) / "spoken-words.txt").read_text(encoding="utf-8").split())
+
+
+@cache
 def schema_digest(name: str) -> str:
     """Return the SHA-256 (hex) of the schema's bytes, by which records name it."""
     return hashlib.sha256(load_schema_bytes(name)).hexdigest()
+
+
+def has_schema(name: str) -> bool:
+    """Tell whether this program has a JSON Schema of this name."""
+    try:
+        load_schema_bytes(name)
+    except KeyError:
+        return False
+    return True

@@ -13,6 +13,8 @@ from node.cli import (
     data,
     demo,
     doctor,
+    enrol,
+    federation,
     indicators,
     init,
     notice,
@@ -43,6 +45,8 @@ app.add_typer(data.app, name="data", help="数据导入与撤销 / import and un
 app.add_typer(indicators.app, name="indicators", help="指标 / indicators")
 app.add_typer(release.app, name="release", help="发布 / releases")
 app.add_typer(notice.app, name="notice", help="活动通知 / event notices")
+app.add_typer(federation.app, name="federation", help="联合体与管理员 / the federation and its officers")
+app.add_typer(enrol.app, name="enrol", help="入会与成员变更 / joining and members' changes")
 app.add_typer(peer.app, name="peer", help="对端 / peers and members")
 app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
 app.add_typer(record.app, name="record", help="已签名的条目 / signed records")

@@ -7,9 +7,9 @@ and completeness are signed in the answer's manifest. The application hands over
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 from sqlmodel import Session
 
 from federation.acceptance import Outcome, Verdict
@@ -21,28 +21,21 @@ from federation.request import Request as SignedRequest
 from federation.validation import check_schema
 from node.clock import format_time
 from node.context import Node
-from node.exchange.body import read_body
 from node.exchange.heads import serve_heads
-from node.exchange.inbox import PUSH, Handlers, receive
+from node.exchange.inbox import PUSH, check_room, receive
+from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
+from node.exchange.refreshing import note_versions
 from node.exchange.revocation import last_checkpoint, serve_proof
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
 from node.exchange.witness import serve_witness
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
+from node.stream.memberlist import versions_of
 from node.stream.models import Receipt
 from node.stream.service import find_federation, find_member, get_home
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
-
-
-async def _handlers(request: Request) -> Handlers:
-    handlers: Handlers = request.app.state.handlers
-    return handlers
-
-
-HandlersOf = Annotated[Handlers, Depends(_handlers)]
-Body = Annotated[bytes, Depends(read_body)]
 
 
 @router.get("/.well-known/gonghui")
@@ -81,7 +74,7 @@ def pull(node: NodeOf, body: Body) -> Response:
         return read_page(session, node, opened.member, hub_id, opened.body["cursor"], limit)
 
     opened, _, page = _open(node, body, "pull", serve)
-    return _answer(node, opened, page)
+    return _answer(node, opened, page, _held(node, opened))
 
 
 @router.post("/exchange/v1/missing")
@@ -103,6 +96,8 @@ def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
     check_schema("push.v1", opened.body)
     if len(enclosed) != len(opened.body["records"]):
         raise TrustError("enclosed-mismatch", "所附条目与清单不符。", "What is enclosed is not what was signed for.")
+    with node.database.read() as session:
+        check_room(session, node, opened.member.federation, opened.member.id)
     results, receipts = [], []
     for record_id, envelope in zip(opened.body["records"], enclosed, strict=True):
         with node.database.write() as session:
@@ -118,7 +113,8 @@ def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
 def ping(node: NodeOf, body: Body) -> Response:
     """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
     opened, _, page = _open(node, body, "ping")
-    return _answer(node, opened, page, {"time": format_time(node.clock())})
+    note_versions(node, opened.member, opened.body)
+    return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened))
 
 
 @router.post("/exchange/v1/heads")
@@ -176,6 +172,13 @@ def _open(
         page = serve(session, federation.hub_id, opened)
     use_nonce(node, opened, window)
     return opened, parts[1:], page
+
+
+def _held(node: Node, opened: SignedRequest) -> dict[str, Any]:
+    """Say which versions of the member list we hold: by these a hub that withholds a change is found out."""
+    with node.database.read() as session:
+        versions = versions_of(session, opened.member.federation)
+    return {"membership": versions} if versions else {}
 
 
 def _result(record_id: str, outcome: Outcome, receipt: Receipt | None) -> dict[str, Any]:

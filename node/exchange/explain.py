@@ -57,6 +57,36 @@ _TEXTS: dict[str, Text] = {
     "member-list-double": Text("成员名录中有重复成员。", "A member stands twice in the list."),
     "member-list-key-shared": Text("成员名录中两个成员共用一把密钥。", "Two members share one key in the list."),
     "time-shape": Text("时间写法不对。", "A time is misspelt."),
+    "key-revoked": Text("该密钥已作废。", "This key was revoked."),
+    "key-retired": Text("该密钥已更换。", "This key was replaced by another."),
+    # the member list
+    "list-unreachable": Text(
+        "取不到成员名录，会自动重试。", "The member list cannot be fetched; it will be tried again."
+    ),
+    "list-expired": Text(
+        "成员名录已过期：新条目等候更新。请联系管理员。",
+        "The member list has expired: what is new waits for the next one. Ask an officer.",
+    ),
+    "list-frozen": Text(
+        "有成员持有更新的名录，而汇总节点没有提供。请电话核实。",
+        "A member holds a newer list than the hub serves. Ask an officer by telephone.",
+    ),
+    "list-rolled-back": Text("提供的名录比本节点已有的旧，已拒绝。", "The list served is older than ours; refused."),
+    "list-mixed": Text("名录各文件不属于同一版，已拒绝。", "The list's files are not of one edition; refused."),
+    "list-shape": Text("名录文件格式不对，已拒绝。", "A file of the list is not acceptable; refused."),
+    "list-threshold": Text("名录签名不足，已拒绝。", "The list lacks signatures; refused."),
+    "root-threshold": Text("根文件签名不足，已拒绝。", "Too few officers have signed the root; refused."),
+    "list-key-twice": Text("同一密钥可能被当作两把，已拒绝。", "One key could count as two; refused."),
+    "list-too-large": Text("名录文件过大，已拒绝。", "A file of the list is too large; refused."),
+    "list-federation": Text("这是另一联合体的名录，已拒绝。", "This is another federation's list; refused."),
+    "list-officers": Text("名录中的管理员与签名者不符，已拒绝。", "The officers named do not sign the list; refused."),
+    "list-hub-key": Text("名录的签发密钥不是汇总节点的。", "The list is signed with a key that is not the hub's."),
+    "hub-key-not-listed": Text(
+        "名录中没有本节点的密钥，不能签发。", "The list names another key for the hub; this node cannot sign it."
+    ),
+    "list-versions-used-up": Text(
+        "名录版本号已用尽，须由管理员更换汇总节点密钥。", "No version is left; officers must replace the hub's key."
+    ),
     # what a release or a review says
     "catalogue-unknown": Text("指标目录不同，请升级本节点后重试。", "Another catalogue; update this node."),
     "release-subject": Text("条目主题与发布内容不符。", "The record's subject is not what the release holds."),

@@ -21,7 +21,7 @@ from sqlmodel import Session, col, select
 
 from federation.acceptance import ALL, HUB
 from federation.client import Link
-from federation.envelope import HEADS_TYPE, RECORD_TYPE, read_envelope
+from federation.envelope import HEADS_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
 from federation.errors import NetworkError, TrustError
 from federation.keys import Member
 from federation.request import Request
@@ -32,6 +32,8 @@ from node.db import Meta, next_number
 from node.exchange.inbox import PULL, Handlers, Place, keep_contradiction, receive
 from node.exchange.serving import Page
 from node.stream.models import Equivocation, Federation, HeadClaim, PeerStatements, Statement, StoredRecord
+from node.stream.memberlist import list_version
+from node.stream.sealed import own_member
 from node.stream.service import PLACEHOLDER, find_member, get_federation
 
 OP = "heads"
@@ -170,7 +172,7 @@ def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers
     """Take one document in that was shown to us as evidence; return "" or the code why not."""
     try:
         kind = read_envelope(data).payload_type
-        if kind == RECORD_TYPE:
+        if kind in {RECORD_TYPE, SEALED_TYPE}:
             return receive(session, node, data, handlers, via=PULL).code
         if kind != HEADS_TYPE:
             return "type-mismatch"
@@ -270,7 +272,7 @@ def _sign(session: Session, node: Node, federation: Federation, stream: str, hea
         federation=federation.id,
         stream=stream,
         heads=heads,
-        list_version=0,
+        list_version=list_version(session, federation.id),
         at=node.clock(),
     )
     own = Member(node.node_id, federation.id, node.signer.public_key)
@@ -321,7 +323,7 @@ def _take_heads(session: Session, node: Node, federation: Federation, stated: He
         raise TrustError("audience-mismatch", "声明属于别的联合体。", "The statement is of another federation.")
     if stated.issuer == node.node_id:
         return
-    us = _us(session, node, federation)
+    us = own_member(session, node, federation)
     readable = [head for head in stated.heads if reads_stream(us, stated.stream, head.origin)]
     own = [head for head in readable if head.origin == stated.issuer]
     for head in own:
@@ -341,11 +343,6 @@ def _compare_with_origin(
         first = session.get(Statement, before.statement)
         if first is not None:
             keep_contradiction(session, node, handlers, place, (first.id, first.envelope), (stated.id, stated.envelope))
-
-
-def _us(session: Session, node: Node, federation: Federation) -> Member:
-    found = find_member(session, node, federation, node.signer.public_key.keyid)
-    return found or Member(node.node_id, federation.id, node.signer.public_key)
 
 
 def _held_record(

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from federation.acceptance import (
     KEY_REVOKED,
+    NO_KEYS,
     Outcome,
     Reader,
     Record,
@@ -26,7 +27,8 @@ from federation.acceptance import (
 )
 from federation.documents import sha256_hex
 from federation.envelope import read_envelope
-from federation.errors import Conflict, GonghuiError, StorageError
+from federation.errors import Conflict, GonghuiError, NetworkError, StorageError, TrustError
+from federation.sealing import GROUP_KEY
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.audit.events import SYSTEM
@@ -35,14 +37,40 @@ from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
 from node.stream.log import append_leaf
+from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
-from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, UNPROVEN, get_federation, keep
+from node.stream.sealed import find_keyring, own_member
+from node.stream.service import (
+    CARRIED,
+    CURRENT,
+    EQUIVOCAL,
+    PLACEHOLDER,
+    QUARANTINED,
+    SEALED,
+    UNPROVEN,
+    get_federation,
+    keep,
+)
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
 Handlers = Mapping[str, Handler]
 
 PUSH, PULL, FILE = "push", "pull", "file"  # `via`; what was pushed is receipted
 MAX_WAITING, MAX_REFUSED = 2_000, 10_000
+MAX_WAITING_OF_ONE = 200  # records of one origin while the member list has expired
+EXPIRED = "list-expired"
+MENDED_BY_LIST = frozenset(  # codes that another program or another member list may do away with
+    {
+        "catalogue-unknown",
+        "grant-missing",
+        "kind-unknown",
+        "schema-digest",
+        "schema-refused",
+        "schema-unknown",
+        "schema-unlisted",
+        "sealed-epoch-unknown",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +103,7 @@ class _Inbox:
     memory: DatabaseMemory
     reader: Reader
     handlers: Handlers
+    expired: bool  # the member list: what is new waits for the next one
 
 
 def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *, via: str) -> Outcome:
@@ -84,14 +113,34 @@ def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *
     """
     inbox = _open(session, node, handlers)
     outcome = _receive_one(inbox, envelope, via)
-    if outcome.verdict in {Verdict.ACCEPTED, Verdict.QUARANTINED}:
+    if outcome.verdict in {Verdict.ACCEPTED, Verdict.QUARANTINED, Verdict.SEALED}:
         _take_waiting(inbox)
     return outcome
 
 
+def check_room(session: Session, node: Node, federation_id: str, origin: str) -> None:
+    """Raise NetworkError with a time to come back where the list has expired and enough of this origin's waits."""
+    if not is_expired(session, federation_id, node.clock()):
+        return
+    held = select(func.count()).select_from(WaitingDocument)
+    held = held.where(WaitingDocument.code == EXPIRED, WaitingDocument.origin == origin)
+    if session.exec(held).one() >= MAX_WAITING_OF_ONE:
+        raise NetworkError(
+            EXPIRED,
+            "成员名录已过期，须待更新后再收。",
+            "The member list has expired; try again after it was renewed.",
+            retry_after_seconds=3600,
+        )
+
+
 def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
-    """Try what waits for a key or a predecessor again; return how many took their place."""
-    return _take_waiting(_open(session, node, handlers))
+    """Try again what a new member list or program may have mended; return how many records count now that did not.
+
+    Call it after a list was taken and at start-up: what waits for a key or a predecessor takes its place, and what is
+    in quarantine for an unknown kind or schema, or for lack of a grant, is judged anew.
+    """
+    inbox = _open(session, node, handlers)
+    return _take_waiting(inbox) + _judge_again(inbox)
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
@@ -99,14 +148,10 @@ def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outco
     check_permission(actor, "quarantine.retry")
     with node.database.write() as session:
         stored = session.get(StoredRecord, record_id)
-        if stored is None or stored.state not in {QUARANTINED, UNPROVEN}:
+        if stored is None or stored.state not in {QUARANTINED, SEALED, UNPROVEN}:
             raise Conflict("record-not-quarantined", "该条目不在隔离区。", "This record is not in quarantine.")
         inbox = _open(session, node, handlers)
-        record, _ = read_signed_record(stored.envelope, inbox.memory.find_member)
-        outcome = _judge(inbox, stored, record)
-        if outcome.verdict is Verdict.ACCEPTED:
-            stored.position = next_number(session, "log")
-        issue_receipt(session, node, stored, node.clock())
+        outcome = _judge_stored(inbox, stored)
         at = node.clock()
         write_audit(
             session, account_id=actor.account_id, action="quarantine.retry", subject=record_id, at=at, code=stored.code
@@ -137,12 +182,16 @@ def find_gaps(session: Session) -> list[Gap]:
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
     federation = get_federation(session)
     lock_number(session, "log")  # two deliveries of one record must not race
-    reader = Reader(node.node_id, federation.id, is_hub=federation.hub_id == node.node_id)
-    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers)
+    own = own_member(session, node, federation)
+    reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)
+    expired = is_expired(session, federation.id, node.clock())
+    return _Inbox(session, node, federation, DatabaseMemory(session, node, federation), reader, handlers, expired)
 
 
 def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
     outcome = accept_outer(envelope, inbox.memory, inbox.reader)
+    if outcome.verdict is Verdict.PLACED and inbox.expired:  # authentic by a list that may be outdated
+        return _keep_waiting(inbox, replace(outcome, verdict=Verdict.WAITING, code=EXPIRED), envelope, via)
     match outcome.verdict:
         case Verdict.PLACED if outcome.refusal is not None:
             return _keep_refusal(inbox, outcome.refusal)
@@ -175,15 +224,21 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
 
 
 def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
-    """Take the inner steps and the handler; set state and code accordingly."""
+    """Take the inner steps and the handler; set state and code accordingly. What is only carried is not looked into."""
     stored.state, stored.code = QUARANTINED, "unjudged"
-    outcome = accept_inner(record, inbox.memory)
+    addressed = inbox.reader.is_addressed(record.stream, record.origin)
+    keyring = find_keyring(inbox.session, inbox.node, record) if addressed else NO_KEYS
+    outcome = accept_inner(record, inbox.memory, keyring)
+    record = outcome.record or record
+    _note_opened(stored, record)
     if outcome.verdict is Verdict.ACCEPTED:
         stored.state, stored.code = CURRENT, ""
         inbox.session.flush()
         code = _handle(inbox, stored, record)
         if code:
             outcome = replace(outcome, verdict=Verdict.QUARANTINED, code=code)
+    if outcome.verdict is Verdict.SEALED:
+        stored.state, stored.code = SEALED, outcome.code if addressed else CARRIED
     if outcome.verdict is Verdict.QUARANTINED:
         stored.state = UNPROVEN if outcome.code == KEY_REVOKED else QUARANTINED
         stored.code = outcome.code
@@ -194,11 +249,47 @@ def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
     return outcome
 
 
+def _note_opened(stored: StoredRecord, record: Record) -> None:
+    """Keep what a sealed record says beside it, but for a key: that stays sealed."""
+    stored.kind, stored.subject, stored.revision = record.kind, record.subject, record.revision
+    stored.opened = b"" if record.kind == GROUP_KEY else record.opened
+
+
+def _judge_stored(inbox: _Inbox, stored: StoredRecord) -> Outcome:
+    """Judge a record anew; where it counts now it gets a new position, so that readers who passed it see it."""
+    record, _ = read_signed_record(stored.envelope, inbox.memory.find_member)
+    outcome = _judge(inbox, stored, record)
+    if outcome.verdict is Verdict.ACCEPTED:
+        stored.position = next_number(inbox.session, "log")
+    issue_receipt(inbox.session, inbox.node, stored, inbox.node.clock())
+    return outcome
+
+
+def _judge_again(inbox: _Inbox) -> int:
+    """Judge anew what another list or program may have mended, in the order of the log."""
+    found = inbox.session.exec(
+        select(StoredRecord)
+        .where(StoredRecord.federation == inbox.federation.id, col(StoredRecord.state).in_((QUARANTINED, SEALED)))
+        .where(col(StoredRecord.code).in_(MENDED_BY_LIST))
+        .order_by(col(StoredRecord.position))
+        .limit(MAX_WAITING)
+    ).all()
+    return sum(_mend(inbox, stored) for stored in found)
+
+
+def _mend(inbox: _Inbox, stored: StoredRecord) -> bool:
+    try:
+        return _judge_stored(inbox, stored).verdict is Verdict.ACCEPTED
+    except TrustError:  # whose origin was suspended since: it stays where it is
+        return False
+
+
 def _handle(inbox: _Inbox, stored: StoredRecord, record: Record) -> str:
     """Call the handler within a savepoint; return "" or the code for which it refused."""
     handler = inbox.handlers.get(record.kind)
     if handler is None:
-        return "kind-unknown"
+        grants = inbox.memory.find_grants()
+        return "" if grants and record.kind in grants.speakers else "kind-unknown"  # kept, though nothing is done
     try:
         with inbox.session.begin_nested():
             handler(inbox.session, stored, record.content)
@@ -265,10 +356,7 @@ def _take_signature(inbox: _Inbox, stored: StoredRecord, record: Record) -> None
 
 def judge_again(session: Session, node: Node, stored: StoredRecord, handlers: Handlers) -> str:
     """Judge a record that is held by what is known now; return its state."""
-    inbox = _open(session, node, handlers)
-    record, _ = read_signed_record(stored.envelope, inbox.memory.find_member)
-    if _judge(inbox, stored, record).verdict is Verdict.ACCEPTED:
-        stored.position = next_number(session, "log")
+    _judge_stored(_open(session, node, handlers), stored)
     return stored.state
 
 
@@ -320,6 +408,12 @@ def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
         head = inbox.memory.find_head(origin, stream)
         if sequence <= (head.sequence if head else 0) + 1:
             return _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+    if not inbox.expired:
+        waiting = select(WaitingDocument).where(WaitingDocument.code == EXPIRED)
+        order = (col(WaitingDocument.origin), col(WaitingDocument.stream), col(WaitingDocument.sequence))
+        item = inbox.session.exec(waiting.order_by(*order).limit(1)).first()
+        if item is not None:
+            return item
     for keyids in inbox.session.exec(
         select(WaitingDocument.keyids).where(WaitingDocument.code == "key-unknown").distinct()
     ).all():

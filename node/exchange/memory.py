@@ -5,10 +5,12 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from federation.acceptance import Held
+from federation.grants import Grants
 from federation.keys import Member
 from node.context import Node
+from node.stream.listed import find_grants, find_schema
 from node.stream.models import Federation, ProvenRecord, StoredRecord
-from node.stream.service import EQUIVOCAL, PLACEHOLDER, find_member
+from node.stream.service import EQUIVOCAL, PLACEHOLDER, SEALED, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
 
@@ -31,6 +33,14 @@ class DatabaseMemory:
     def forget_members(self) -> None:
         """Look keys up anew: a handler may just have stored another member list."""
         self._members.clear()
+
+    def find_grants(self) -> Grants | None:
+        """Return the grants in force; None where the federation has signed none."""
+        return find_grants(self._session, self._federation.id)
+
+    def find_schema(self, name: str) -> bytes:
+        """Return the schema of this name that came with the member list."""
+        return find_schema(self._session, self._federation.id, name)
 
     def find_record(self, record_id: str) -> Held | None:
         """Return the record of this id."""
@@ -79,4 +89,4 @@ class DatabaseMemory:
             .order_by(col(StoredRecord.sequence).desc())
             .limit(1)
         ).first()
-        return Held(row[0], row[1], row[2] == PLACEHOLDER) if row else None
+        return Held(row[0], row[1], row[2] == PLACEHOLDER, row[2] == SEALED) if row else None

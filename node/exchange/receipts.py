@@ -11,14 +11,14 @@ from federation.documents import dump_document, format_time
 from federation.envelope import RECEIPT_TYPE, read_envelope, sign
 from node.context import Node
 from node.stream.models import Receipt, StoredRecord
-from node.stream.service import CURRENT
+from node.stream.service import CARRIED, CURRENT
 
 ACCEPTED, QUARANTINED = "accepted", "quarantined"
 
 
 def issue_receipt(session: Session, node: Node, stored: StoredRecord, at: datetime) -> Receipt:
     """Return the receipt on `stored`: the one given before while its verdict stands, else a new one."""
-    verdict = ACCEPTED if stored.state == CURRENT else QUARANTINED
+    verdict = ACCEPTED if stored.state == CURRENT or stored.code == CARRIED else QUARANTINED
     existing = session.get(Receipt, stored.id)
     if existing is not None and (existing.verdict, existing.code) == (verdict, stored.code):
         return existing

@@ -96,7 +96,7 @@ def countersign(node: Node, actor: Actor) -> int:
             envelope = read_envelope(stored.envelope)
             if own in envelope.keyids or not revoked & set(envelope.keyids):
                 continue
-            stored.envelope = add_signature(envelope, node.signer)
+            stored.envelope = add_signature(stored.envelope, node.signer)
             stored.position = next_number(session, "log")
             session.add(stored)
             for item in session.exec(select(OutboxItem).where(OutboxItem.record_id == stored.id)).all():

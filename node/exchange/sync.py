@@ -27,9 +27,11 @@ from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
+from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.revocation import apply_revocations, fetch_proofs
 from node.exchange.witness import exchange_cosignatures
 from node.stream.leases import HeldLease, take_lease
+from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Peer
 from node.stream.peers import get_peer, is_due, list_reachable, member_of, note_contact, note_failure
 from node.stream.service import find_federation, get_federation
@@ -111,6 +113,7 @@ def run_round(
 
     What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
     """
+    refresh_list(node, handlers, connect=connect)
     publish_members_if_hub(node)
     apply_revocations(node, handlers)
     with node.database.read() as session:
@@ -193,14 +196,19 @@ def _take_turn(node: Node, peer: Peer, *, patient: bool) -> HeldLease | None:
 def _converse(visit: _Visit, link: Link) -> None:
     node = visit.node
     asked_at = node.clock()
-    answer = link.ask("ping", {}, at=asked_at)
+    with node.database.read() as session:
+        versions = versions_of(session, visit.peer.federation)
+        expired = is_expired(session, visit.peer.federation, asked_at)
+    answer = link.ask("ping", {"membership": versions} if versions else {}, at=asked_at)
+    note_versions(node, visit.peer, answer.body)
     visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
     with node.database.write() as session:
         note_contact(_row(session, visit), visit.skew_seconds)
     tally = push_outbox(node, link, go_on=lambda: _renew(visit))
     visit.delivered, visit.refused = tally.delivered, tally.refused
-    _pull(visit, link)
-    _ask_missing(visit, link)
+    if not expired:  # what is new would only wait here; at its sender it waits as well
+        _pull(visit, link)
+        _ask_missing(visit, link)
     _renew(visit)
     exchange_heads(node, link, visit.handlers)
     exchange_cosignatures(node, link)

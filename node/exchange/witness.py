@@ -36,6 +36,7 @@ from node.context import Node
 from node.db import next_number
 from node.exchange.serving import Page
 from node.stream.log import log_root, log_size, prove_growth
+from node.stream.memberlist import list_version
 from node.stream.models import Cosigned, Federation, OwnCheckpoint, Peer, PeerStatements, WitnessAsk, WitnessedLog
 from node.stream.service import ACTIVE, find_member, get_federation
 
@@ -66,7 +67,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
         size=size,
         root=log_root(session, size),
         audit=(trail.size, trail.head),
-        list_version=0,
+        list_version=list_version(session, federation.id),
         at=at,
     )
     row = OwnCheckpoint(

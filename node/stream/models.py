@@ -15,14 +15,26 @@ class Federation(SQLModel, table=True):
     name: str
     hub_id: str
     joined_at: datetime = Field(sa_type=UtcDateTime)
+    list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
+
+
+class ListedDocument(SQLModel, table=True):
+    """A document that came with the member list in force, verbatim: `grants.json`, `schemas/survey.v1.json`, ..."""
+
+    __tablename__ = "listed_document"
+    federation: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    content: bytes
 
 
 class StoredRecord(SQLModel, table=True):
     """One signed record, verbatim. `position` is gapless over this node's log, assigned in the committing transaction.
 
     `state`: `current` (accepted or own); `quarantined` (took its place in the chain, content refused, `code` says why);
-    `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin);
-    `unproven` (its key was revoked and nothing shows that it was signed before that).
+    `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin); `sealed`
+    (took its place, content not for us: `code` is `carried` where we only pass it on); `unproven` (its key was revoked
+    and nothing shows that it was signed before that). Of a sealed record that was opened, `opened` is the plaintext, so
+    that no lost key costs what was read once; kind to revision are empty before.
     """
 
     __tablename__ = "stored_record"
@@ -31,7 +43,7 @@ class StoredRecord(SQLModel, table=True):
     position: int = Field(unique=True, index=True, sa_type=BigInteger)
     federation: str
     origin: str = Field(index=True)
-    stream: str  # the audience: `all`, `hub` or `node:<id>`
+    stream: str  # the audience: `all`, `hub`, `node:<id>` or `group:<name>`
     sequence: int = Field(sa_type=BigInteger)
     previous: str  # id of the record before, "" for the first
     kind: str = Field(index=True)
@@ -42,6 +54,7 @@ class StoredRecord(SQLModel, table=True):
     state: str = "current"
     code: str = ""
     envelope: bytes  # exactly as signed or received
+    opened: bytes = b""
 
 
 class OutboxItem(SQLModel, table=True):
@@ -96,6 +109,63 @@ class PeerKey(SQLModel, table=True):
     public_key: str  # PEM; the scheme belongs to the key
     status: str = "active"
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # may lie before its discovery
+
+
+class MemberListFile(SQLModel, table=True):
+    """One file of the last verified member list, verbatim, as any member serves it on. Replaced all at once."""
+
+    __tablename__ = "member_list_file"
+    federation: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    content: bytes
+
+
+class MemberListState(SQLModel, table=True):
+    """What is known of one federation's member list: the pinned root, what is held, and how the last refresh went."""
+
+    __tablename__ = "member_list_state"
+    federation: str = Field(primary_key=True)
+    root: bytes  # as in the anchor: nothing but an anchor confirmed by people replaces it
+    urls: str = ""  # the hub's addresses in the anchor, by blanks
+    hub_keyid: str = ""  # of the anchor, for doctor and pages until there is a list
+    own_groups: str = ""  # this node's own, by blanks
+    versions: str = "{}"  # JSON, by role
+    seen: str = "{}"  # JSON: the highest versions that anybody's signed word has named
+    seen_from: str = ""  # who named the highest
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # None: no list yet
+    signed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # at the hub: its own last signature
+    ageing: str = ""  # roles with less than half of their life before them, by blanks
+    refreshed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # last success
+    refreshed_from: str = ""
+    tried_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str = ""  # code of what was refused last; "" after a success
+
+
+class JoinRequest(SQLModel, table=True):
+    """At the hub: what a node asks the officers for. `state`: pending, proposed, listed, dropped."""
+
+    __tablename__ = "join_request"
+    id: str = Field(primary_key=True)  # of the envelope
+    node_id: str = Field(index=True)
+    keyid: str
+    kind: str
+    name: str
+    file: bytes
+    state: str = "pending"
+    draft: str = ""  # digest of the draft that grants it
+    received_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ListDraft(SQLModel, table=True):
+    """At the hub: a change of the list on its way to t officers. `state` as in federation.drafts.DRAFT_STATES."""
+
+    __tablename__ = "list_draft"
+    digest: str = Field(primary_key=True)  # of what the officers sign
+    state: str
+    file: bytes
+    signed: int = 0  # signatures that are there, in the count that lacks most
+    needed: int = 0
+    changed_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class Receipt(SQLModel, table=True):

@@ -16,7 +16,7 @@ from node.audit import write_audit
 from node.config import SyncSection
 from node.context import NODE_ID
 from node.db import Meta
-from node.stream.models import Federation, Peer, PeerKey, PeerRead, StoredRecord
+from node.stream.models import Federation, MemberListState, Peer, PeerKey, PeerRead, StoredRecord
 from node.stream.service import ACTIVE, CURRENT, SUSPENDED
 
 MEMBER_LIST = "member-list"
@@ -108,8 +108,8 @@ def take_member_list(session: Session, record: StoredRecord, content: dict[str, 
 
     Whoever is no longer named is suspended. The hub's entry must carry the pinned key; our own entry says nothing new.
     """
-    if _is_outdated(session, record):
-        return
+    if _is_outdated(session, record) or session.get(MemberListState, record.federation) is not None:
+        return  # where officers sign the list, the hub's own word on members counts for nothing
     federation = session.get_one(Federation, record.federation)
     own_id = session.get_one(Meta, NODE_ID).value
     keys = _check_keys(content["members"])

@@ -12,22 +12,34 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, literal, null
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
-from federation.acceptance import ALL, HUB, Record, check_content_schema, read_signed_record
-from federation.documents import read_object, splice
-from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, read_envelope, sign
+from federation.acceptance import (
+    ALL,
+    HUB,
+    Record,
+    check_content_schema,
+    check_grant,
+    open_with_plaintext,
+    read_signed_record,
+)
+from federation.documents import dump_document, read_object, sha256_hex, splice
+from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, SEALED_TYPE, read_envelope, sign
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import Member, read_public_key
+from federation.sealing import GROUP_KEY, MAX_MEMBER_WRAPS, new_group_key, seal, write_inner
 from node.clock import format_time
 from node.context import Node
-from node.db import next_number
+from node.db import lock_number, next_number
 from node.prepared import Prepared
+from node.stream.listed import find_grants, find_schema
 from node.stream.log import append_leaf
 from node.stream.models import Federation, OutboxItem, Peer, PeerKey, StoredRecord
-from schemas import schema_digest
+from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
+from schemas import has_schema, schema_digest
 
 WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
+SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
 ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
 VERSION = 1
 
@@ -137,7 +149,9 @@ def append_record(
         raise Conflict(
             "federation-missing", "没有这个联合体。", "There is no such federation.", federation=federation_id
         )
-    position = next_number(session, "log")  # the lock: from here on nobody else appends
+    lock_number(session, "log")  # from here on nobody else appends
+    sealing = _prepare_sealing(session, node, row, stream, kind)
+    position = next_number(session, "log")
     head = session.exec(
         select(StoredRecord)
         .where(_own(node, federation_id, stream))
@@ -146,22 +160,25 @@ def append_record(
     ).first()
     _check_next_revision(session, node, federation_id, stream, subject, revision, supersedes)
     at = node.clock()
-    header = {
+    place = {
         "version": VERSION,
-        "kind": kind,
         "origin": node.node_id,
         "audience": {"federation": federation_id, "readers": stream},
         "stream": stream,
         "sequence": head.sequence + 1 if head else 1,
         "previous": head.id if head else "",
         "issued_at": format_time(at),
-        "schema": _schema_reference(schema),
+    }
+    said = {
+        "kind": kind,
+        "schema": _schema_reference(session, row.id, schema),
         "subject": subject,
         "revision": revision,
         "supersedes": supersedes,
         "policy": "",
     }
-    record = _sign(node, row, header, content)
+    record = _sign(node, row, place, said, content, sealing)
+    _check_own(session, node, row, record)
     stored = keep(session, record, position=position, stored_at=at)
     _fill_outbox(session, node, row, stored)
     return stored
@@ -187,6 +204,7 @@ def keep(
         state=state,
         code=code,
         envelope=record.envelope,
+        opened=b"" if record.kind == GROUP_KEY else record.opened,
     )
     session.add(stored)
     session.flush()
@@ -194,31 +212,99 @@ def keep(
     return stored
 
 
-def _schema_reference(name: str) -> dict[str, object]:
-    kind, _, version = name.partition(".v")
-    try:
-        digest = schema_digest(name)
-    except KeyError as error:
-        raise InputRefused("schema-unknown", f"没有格式定义 {name}。", f"There is no schema {name}.") from error
-    return {"id": kind, "version": int(version), "sha256": digest}
-
-
-def _sign(node: Node, federation: Federation, header: dict[str, object], content: bytes) -> Record:
-    """Sign, then read what was signed as any receiver would: what we would refuse we do not say."""
-    envelope = sign(splice(header, "content", content), RECORD_TYPE, node.signer)
-    if len(envelope) > MAX_ENVELOPE_BYTES:
-        raise InputRefused(
-            "record-too-large",
-            f"条目超过 {MAX_ENVELOPE_BYTES} 字节。",
-            f"The record is larger than {MAX_ENVELOPE_BYTES} bytes.",
+def _prepare_sealing(session: Session, node: Node, federation: Federation, stream: str, kind: str) -> Sealing | None:
+    """Return how to seal to those who read `stream` now, None for in clear; first hand a group key out where due."""
+    to = find_sealing_keys(session, node, federation, stream)
+    if not to:
+        return None
+    if len(to) <= MAX_MEMBER_WRAPS:
+        return Sealing(tuple(to))
+    epoch, key = find_group_key(session, node, federation.id, stream, to)
+    if kind == GROUP_KEY:
+        return Sealing(tuple(to), epoch + 1)
+    if not key:
+        epoch, key = epoch + 1, new_group_key()
+        append_record(
+            session,
+            node,
+            federation=federation,
+            stream=stream,
+            kind=GROUP_KEY,
+            subject=subject_of(epoch),
+            revision=1,
+            supersedes="",
+            schema=f"{GROUP_KEY}.v1",
+            content=dump_document({"epoch": epoch, "key": key.hex()}),
         )
+    return Sealing((), epoch, key)
+
+
+def _schema_reference(session: Session, federation_id: str, name: str) -> dict[str, object]:
+    kind, _, version = name.partition(".v")
+    listed = b"" if has_schema(name) else find_schema(session, federation_id, name)
+    if not listed and not has_schema(name):
+        raise InputRefused("schema-unknown", f"没有格式定义 {name}。", f"There is no schema {name}.")
+    return {"id": kind, "version": int(version), "sha256": sha256_hex(listed) if listed else schema_digest(name)}
+
+
+def _sign(
+    node: Node,
+    federation: Federation,
+    place: dict[str, object],
+    said: dict[str, object],
+    content: bytes,
+    sealing: Sealing | None,
+) -> Record:
+    """Sign, then read what was signed as any receiver would: what we would refuse we do not say."""
+    if len(content) > MAX_ENVELOPE_BYTES:
+        raise _too_large()
     own = Member(node.node_id, federation.id, node.signer.public_key, is_hub=federation.hub_id == node.node_id)
+    find_own = {own.key.keyid: own}.get
     try:
-        record, _ = read_signed_record(envelope, lambda keyid: own if keyid == own.key.keyid else None)
-        check_content_schema(record)
+        if sealing is None:
+            envelope = sign(splice({**place, **said}, "content", content), RECORD_TYPE, node.signer)
+            record, _ = read_signed_record(_check_size(envelope), find_own)
+        else:
+            header = {**place, "list": federation.list_version, "epoch": sealing.epoch}
+            inner = write_inner(said, content)
+            payload = seal(header, inner, to=sealing.to, group_key=sealing.group_key)
+            record, _ = read_signed_record(_check_size(sign(payload, SEALED_TYPE, node.signer)), find_own)
+            record = open_with_plaintext(record, inner)
     except TrustError as error:
         raise InputRefused(error.code, error.text.zh, error.text.en, **error.params) from error
     return record
+
+
+def _check_own(session: Session, node: Node, federation: Federation, record: Record) -> None:
+    """Take the inner steps on our own record; raise InputRefused with the code that a receiver would give."""
+    grants = find_grants(session, federation.id)
+    try:
+        check_content_schema(record, lambda name: find_schema(session, federation.id, name))
+        if grants is not None:
+            check_grant(record, own_member(session, node, federation), grants)
+    except TrustError as error:
+        raise InputRefused(error.code, error.text.zh, error.text.en, **error.params) from error
+    required = grants.required_schema(record.kind, record.issued_at) if grants else ""
+    if required not in {"", record.schema}:
+        raise InputRefused(
+            "schema-retired",
+            f"名录要求现在使用 {required}，请升级本节点。",
+            f"The member list requires {required} by now; update this node.",
+        )
+
+
+def _check_size(envelope: bytes) -> bytes:
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise _too_large()
+    return envelope
+
+
+def _too_large() -> InputRefused:
+    return InputRefused(
+        "record-too-large",
+        f"条目超过 {MAX_ENVELOPE_BYTES} 字节。",
+        f"The record is larger than {MAX_ENVELOPE_BYTES} bytes.",
+    )
 
 
 def _own(node: Node, federation_id: str, stream: str) -> ColumnElement[bool]:
@@ -250,14 +336,16 @@ def _check_next_revision(
 
 def _fill_outbox(session: Session, node: Node, federation: Federation, stored: StoredRecord) -> None:
     """Note that a college pushes to the hub, which serves it on; the hub itself is pulled from."""
-    if federation.hub_id == node.node_id or stored.stream not in {ALL, HUB, f"node:{federation.hub_id}"}:
+    to_hub = stored.stream in {ALL, HUB, f"node:{federation.hub_id}"}
+    carried = read_envelope(stored.envelope).payload_type == SEALED_TYPE  # the hub passes on what it cannot read
+    if federation.hub_id == node.node_id or not (to_hub or carried):
         return
     session.add(OutboxItem(record_id=stored.id, peer_id=federation.hub_id, updated_at=stored.stored_at))
 
 
 def read_content(record: StoredRecord) -> dict[str, Any]:
     """Return the content of a record that was verified when it was stored."""
-    content: dict[str, Any] = read_object(read_envelope(record.envelope).payload)["content"]
+    content: dict[str, Any] = read_object(record.opened or read_envelope(record.envelope).payload)["content"]
     return content
 
 

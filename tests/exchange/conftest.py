@@ -23,6 +23,7 @@ from node.context import Node
 from node.db import Database
 from node.exchange import inbox
 from node.exchange.api import router
+from node.exchange.membership_api import router as membership
 from node.stream.models import Federation, Peer, StoredRecord
 from node.stream.service import append_record
 from tests.transport import AppTransport
@@ -111,8 +112,8 @@ class World:
             self.introduce(self.hub, college)
         return college
 
-    def introduce(self, to: Node, other: Node, status: str = "active") -> None:
-        """Write `other` into the peers of `to`."""
+    def introduce(self, to: Node, other: Node, status: str = "active", groups: str = "", sealing: str = "") -> None:
+        """Write `other` into the peers of `to`, as a member list would."""
         key = other.signer.public_key
         with to.database.write() as session:
             session.merge(
@@ -124,6 +125,8 @@ class World:
                     keyid=key.keyid,
                     status=status,
                     is_hub=other.node_id == self.hub.node_id,
+                    groups=groups,
+                    sealing_key=sealing,
                 )
             )
 
@@ -209,6 +212,7 @@ def world(make_node: Callable[..., Node], database: Database) -> World:
     seen = Seen()
     app = FastAPI()
     app.include_router(router)
+    app.include_router(membership)
     handlers: dict[str, inbox.Handler] = {"sample": seen.take, "sample:withdraw": seen.withdraw}
     app.state.node, app.state.handlers = hub, handlers
     return World(federation, clock, hub, app, seen, handlers, make_node)

@@ -16,6 +16,7 @@ from node.context import Node
 from node.exchange.api import router
 from node.exchange.links import Connect
 from node.exchange.membership import publish_members_if_hub
+from node.exchange.membership_api import router as membership
 from node.exchange.sync import PeerResult, run_round
 from node.stream.models import Peer
 from node.stream.peers import take_member_list
@@ -59,6 +60,7 @@ class Net:
         """Give a college a listener which the hub calls."""
         app = FastAPI()
         app.include_router(router)
+        app.include_router(membership)
         app.state.node, app.state.handlers = node, self.world.handlers
         self.apps[host] = app
         self.address(self.world.hub, node, f"http://{host}")

@@ -100,7 +100,7 @@ def test_a_thief_cannot_countersign(world: World) -> None:
     _revoke(world, world.hub, college, START - timedelta(days=1))
     apply_revocations(world.hub, world.handlers)
     with world.hub.database.read() as session:
-        envelope = read_envelope(session.exec(select(StoredRecord)).one().envelope)
+        envelope = session.exec(select(StoredRecord)).one().envelope
     world.receive(world.hub, add_signature(envelope, thief.signer))
     assert _states(world.hub, college) == [(1, "unproven")]
 

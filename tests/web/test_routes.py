@@ -29,6 +29,10 @@ ROUTES = {
     "POST /exchange/v1/witness": SIGNED,
     "GET /exchange/v1/log/checkpoint": OPEN,  # sizes and hashes
     "POST /exchange/v1/log/proof": SIGNED,
+    "GET /exchange/v1/membership/{path:path}": OPEN,  # signed by officers, names no person
+    "POST /exchange/v1/join": OPEN,  # proof of possession, size, count; changes nothing by itself
+    "GET /exchange/v1/join/{name}": OPEN,  # its address is too long to be guessed
+    "POST /exchange/v1/join/draft": SIGNED,  # an officer's signature decides
     "GET /calendar/{secret}.ics": OPEN,  # its address is its secret
     # the API, by token
     "GET /api/v1/users": "user.write",

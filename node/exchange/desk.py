@@ -1,0 +1,265 @@
+"""The hub's desk (受理): requests of nodes, and drafts of the member list on their way to t officers.
+
+    request   "" --received--> pending --a draft names it--> proposed --published--> listed
+    draft     see federation.drafts.DRAFT_STATES
+
+The hub decides nothing: it keeps what has a valid signature, counts, and publishes what t officers have signed. A
+draft counts here when its outcome names this node as the hub, so that a new hub can take over where the old one is
+gone or hostile.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from federation.client import check_url
+from federation.drafts import (
+    OUTDATED,
+    PUBLISHED,
+    SIGNED,
+    Draft,
+    complete,
+    digest_of,
+    merge_signatures,
+    progress,
+    read_draft,
+    read_outcome,
+    state_of,
+    write_draft,
+)
+from federation.enrolment import JOIN, EnrolmentRequest, read_request
+from federation.errors import Conflict, InputRefused, NetworkError, TrustError, UsageError
+from federation.membership import MemberList
+from federation.roll import LEFT, Roll
+from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
+from node.context import Node
+from node.exchange.inbox import Handlers, take_waiting
+from node.exchange.membership import publish_members
+from node.stream.memberlist import find_state, open_held, pin, store_list
+from node.stream.models import Federation, JoinRequest, ListDraft, PeerKey
+from node.stream.service import get_federation
+
+PENDING, PROPOSED, LISTED, DROPPED = "pending", "proposed", "listed", "dropped"
+MAX_PENDING, MAX_OF_ONE, MAX_DRAFTS = 500, 3, 50
+_OPEN_REQUESTS, _OPEN_DRAFTS = (PENDING, PROPOSED), ("proposed", SIGNED)
+
+
+def receive_request(node: Node, data: bytes) -> dict[str, Any]:
+    """Keep a request for the officers; the same again changes nothing. Raise InputRefused, TrustError, Conflict."""
+    request = read_request(data)  # the proof of possession, before anything it covers is read
+    if request.applicant.url:
+        _check_address(request.applicant.url)
+    with node.database.write() as session:
+        federation = _our_federation(session, node, request.federation)
+        row = session.get(JoinRequest, request.envelope_id)
+        if row is None:
+            _check_room(session, request)
+            _check_owner(session, federation, request)
+            row = JoinRequest(
+                id=request.envelope_id,
+                node_id=request.applicant.id,
+                keyid=request.key.keyid,
+                kind=request.kind,
+                name=request.applicant.name,
+                file=data,
+                state=LISTED if _is_listed(session, federation.id, request) else PENDING,
+                received_at=node.clock(),
+            )
+            session.add(row)
+            session.flush()
+        return _request_json(session, row)
+
+
+def describe(node: Node, name: str) -> bytes:
+    """Return as JSON how the requests of a node stand (by its id), one request, or a draft (by its digest)."""
+    with node.database.read() as session:
+        draft = session.get(ListDraft, name)
+        if draft is not None:
+            return draft.file
+        which = JoinRequest.node_id == name if name.startswith("n-") else JoinRequest.id == name
+        rows = session.exec(
+            select(JoinRequest).where(which, JoinRequest.state != DROPPED).order_by(col(JoinRequest.received_at).desc())
+        ).all()
+        if not rows:
+            raise InputRefused("request-unknown", "没有这份申请或草稿。", "There is no such request or draft.")
+        return json.dumps({"requests": [_request_json(session, row) for row in rows]}, ensure_ascii=False).encode()
+
+
+def receive_draft(node: Node, data: bytes, handlers: Handlers) -> dict[str, Any]:
+    """Take a draft or further signatures on one, and publish it once t officers have signed.
+
+    Raise TrustError where no officer has signed it, Conflict where it was made from another list.
+    """
+    draft = read_draft(data)
+    with node.database.write() as session:
+        held = open_held(session, draft.federation, node.clock())
+        row = session.get(ListDraft, digest_of(draft))
+        _check_draft(session, node, held, draft, known=row is not None)
+        if row is not None and row.state != PUBLISHED:
+            draft = merge_signatures(held, read_draft(row.file), draft)
+        row = row or ListDraft(digest=digest_of(draft), state="", file=b"", changed_at=node.clock())
+        return _advance(session, node, held, draft, row, handlers)
+
+
+def take_file(node: Node, actor: Actor, data: bytes, handlers: Handlers) -> dict[str, Any]:
+    """Take in a request or a signed draft that came as a file; raise InputRefused for anything else."""
+    check_permission(actor, "peer.write")
+    try:
+        draft = read_draft(data)
+    except InputRefused:
+        return receive_request(node, data)
+    return receive_draft(node, write_draft(draft), handlers)
+
+
+def keep_founding(session: Session, node: Node, draft: Draft) -> ListDraft:
+    """Keep the draft of the federation's first list for its officers; called by who may do so at the hub."""
+    row = ListDraft(digest=digest_of(draft), state="proposed", file=write_draft(draft), changed_at=node.clock())
+    row.signed, row.needed = _count(None, draft)
+    return session.merge(row)
+
+
+def list_requests(session: Session) -> list[dict[str, Any]]:
+    """Return the requests that are not dropped, newest first."""
+    rows = session.exec(
+        select(JoinRequest).where(JoinRequest.state != DROPPED).order_by(col(JoinRequest.received_at).desc()).limit(200)
+    ).all()
+    return [_request_json(session, row) for row in rows]
+
+
+def list_drafts(session: Session) -> list[ListDraft]:
+    """Return the drafts that wait for signatures, newest first."""
+    rows = select(ListDraft).where(col(ListDraft.state).in_(_OPEN_DRAFTS))
+    return list(session.exec(rows.order_by(col(ListDraft.changed_at).desc())).all())
+
+
+def _advance(
+    session: Session, node: Node, held: MemberList | None, draft: Draft, row: ListDraft, handlers: Handlers
+) -> dict[str, Any]:
+    row.file, row.changed_at, row.state = write_draft(draft), node.clock(), state_of(held, draft)
+    row.signed, row.needed = _count(held, draft)
+    roll = read_outcome(held, draft).roll
+    if row.state == SIGNED:
+        found = complete(held, draft, node.signer, now=node.clock())
+        _publish(session, node, found, row, handlers)
+    session.add(row)
+    session.flush()
+    _mark_requests(session, roll, row)
+    return {"draft": row.digest, "state": row.state, "signed": row.signed, "needed": row.needed}
+
+
+def _publish(session: Session, node: Node, found: MemberList, row: ListDraft, handlers: Handlers) -> None:
+    if find_state(session, found.federation) is None:
+        pin(session, found.federation, found.files["1.root.json"], hub_keyid=found.roll.hub_keyid)
+    store_list(session, node, found, source=node.node_id)
+    state = find_state(session, found.federation)
+    if state is not None:
+        state.signed_at = node.clock()
+        session.add(state)
+    for other in list_drafts(session):
+        if other.digest != row.digest:
+            other.state = OUTDATED
+            session.add(other)
+    row.state = PUBLISHED
+    publish_members(session, node, session.get_one(Federation, found.federation))
+    take_waiting(session, node, handlers)
+    at = node.clock()
+    write_audit(session, account_id="system", action="list.published", subject=row.digest, at=at, signed=row.signed)
+
+
+def _mark_requests(session: Session, roll: Roll, row: ListDraft) -> None:
+    """Say of each open request whether this draft grants it, and whether that is published."""
+    rows = session.exec(select(JoinRequest).where(col(JoinRequest.state).in_(_OPEN_REQUESTS))).all()
+    for request in rows:
+        if _grants(roll, request):
+            request.state = LISTED if row.state == PUBLISHED else PROPOSED
+            request.draft = row.digest
+        elif row.state == PUBLISHED and request.state == PROPOSED:  # its draft is outdated
+            request.state, request.draft = PENDING, ""
+        session.add(request)
+
+
+def _grants(roll: Roll, request: JoinRequest) -> bool:
+    entry = roll.members.get(request.node_id)
+    return entry is not None and entry.status != LEFT and request.keyid in {key.keyid for key in entry.active_keys}
+
+
+def _check_draft(session: Session, node: Node, held: MemberList | None, draft: Draft, *, known: bool) -> None:
+    """Refuse a draft that no officer has signed, or that another hub would have to publish."""
+    if held is None and not known:
+        raise TrustError("draft-unknown", "本节点没有这份草稿。", "This draft was not made here.")
+    if read_outcome(held, draft).roll.hub != node.node_id:
+        raise Conflict("not-hub", "草稿须交给其汇总节点。", "A draft is handed to the hub that it names.")
+    if not any(count.signed for count in progress(held, draft)):
+        raise TrustError("officer-unknown", "草稿没有管理员的有效签名。", "No officer's signature is on this draft.")
+    open_drafts = session.exec(
+        select(func.count()).select_from(ListDraft).where(col(ListDraft.state).in_(_OPEN_DRAFTS))
+    ).one()
+    if not known and open_drafts >= MAX_DRAFTS:
+        raise _full("draft-room-full")
+
+
+def _count(held: MemberList | None, draft: Draft) -> tuple[int, int]:
+    """Return signatures there and needed, of the count that lacks most."""
+    worst = max(progress(held, draft), key=lambda count: count.missing)
+    return len(worst.signed), worst.needed
+
+
+def _our_federation(session: Session, node: Node, wanted: str) -> Federation:
+    federation = get_federation(session)
+    if federation.hub_id != node.node_id:
+        raise Conflict("not-hub", "入会申请请交给汇总节点。", "A request is handed to the hub.")
+    if wanted not in {"", federation.id}:
+        raise TrustError("audience-mismatch", "这是给另一联合体的申请。", "The request is for another federation.")
+    return federation
+
+
+def _check_room(session: Session, request: EnrolmentRequest) -> None:
+    rows = select(func.count()).select_from(JoinRequest).where(col(JoinRequest.state).in_(_OPEN_REQUESTS))
+    if session.exec(rows).one() >= MAX_PENDING:
+        raise _full("join-room-full")
+    if session.exec(rows.where(JoinRequest.node_id == request.applicant.id)).one() >= MAX_OF_ONE:
+        raise _full("join-room-full")
+
+
+def _check_owner(session: Session, federation: Federation, request: EnrolmentRequest) -> None:
+    owner = session.get(PeerKey, (federation.id, request.key.keyid))
+    if owner is not None and owner.peer_id != request.applicant.id:
+        raise TrustError("list-key-twice", "此公钥已属另一成员。", "This key belongs to another member already.")
+
+
+def _is_listed(session: Session, federation_id: str, request: EnrolmentRequest) -> bool:
+    owner = session.get(PeerKey, (federation_id, request.key.keyid))
+    return request.kind == JOIN and owner is not None and owner.status == "active"
+
+
+def _check_address(url: str) -> None:
+    try:
+        check_url(url)
+    except UsageError as error:
+        raise InputRefused(error.code, error.text.zh, error.text.en) from error
+
+
+def _full(code: str) -> NetworkError:
+    return NetworkError(
+        code, "待处理的申请过多，请稍后再试。", "Too many wait already; try again later.", retry_after_seconds=3600
+    )
+
+
+def _request_json(session: Session, row: JoinRequest) -> dict[str, Any]:
+    draft = session.get(ListDraft, row.draft) if row.draft else None
+    return {
+        "id": row.node_id,
+        "request": row.id,
+        "kind": row.kind,
+        "name": row.name,
+        "keyid": row.keyid,
+        "state": row.state,
+        "draft": row.draft,
+        "signed": draft.signed if draft else 0,
+        "needed": draft.needed if draft else 0,
+        "received_at": row.received_at.isoformat(),
+        "file": row.file.decode(),
+    }

@@ -1,0 +1,203 @@
+"""The member list kept fresh: from the hub, else from any reachable member; refused lists leave the old one in place.
+
+    hub signs timestamp and snapshot daily -> members fetch at each round -> whoever holds it passes it on
+
+A list is verified whole before a byte of it is kept (`federation.membership`), and kept in one transaction with the
+peers' rows. Anybody's signed answer names the versions that its sender holds; where one names more than the hub
+serves, the hub is withholding a change: `list-frozen` is shown until the higher list is here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from secrets import SystemRandom
+
+from federation.editions import resign
+from federation.errors import GonghuiError, NetworkError, TrustError
+from federation.keys import Member
+from federation.membership import Fetch, MemberList, refresh
+from federation.metadata import HOLD, ROLES, ROOT, TARGETS
+from node.context import Node
+from node.exchange.inbox import Handlers, take_waiting
+from node.exchange.links import Connect, link_to, open_client
+from node.stream.memberlist import find_state, load_list_files, note_seen, open_held, store_list, take_members
+from node.stream.models import Federation, MemberListState, Peer
+from node.stream.peers import list_peers, member_of
+from node.stream.service import ACTIVE, find_federation
+
+FROZEN = "list-frozen"
+RESIGN_AFTER = timedelta(hours=20)  # daily, a little early rather than late
+STALE_AFTER = timedelta(days=3)  # without a successful refresh; the same as for synchronisation
+MAX_SOURCES = 4  # of one refresh: the hub's addresses and a few members
+_RANDOM = SystemRandom()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a list may be fetched: an address, and whose it is ("" for one of the anchor's)."""
+
+    url: str
+    peer: Peer | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the id of the member, or the address."""
+        return self.peer.id if self.peer else self.url
+
+
+def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
+    """Bring the list up to date; return "" or the code of what stands against it. Raises StorageError only.
+
+    The hub signs its own anew where that is due, after it has looked whether a member holds a newer one (a restored
+    hub). Nothing is done where the federation has no list.
+    """
+    with node.database.read() as session:
+        federation = find_federation(session)
+        state = find_state(session, federation.id) if federation else None
+    if federation is None or state is None:
+        return ""
+    if federation.hub_id != node.node_id:
+        return _fetch(node, federation, handlers, connect)
+    if state.expires_at is None:
+        return ""
+    if _behind(state, ROLES):
+        _fetch(node, federation, handlers, connect)
+    return sign_anew(node, federation.id)
+
+
+def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
+    """At the hub: sign timestamp and snapshot anew where a day has passed; return "" or a code."""
+    with node.database.write() as session:
+        state = session.get_one(MemberListState, federation_id)
+        held = open_held(session, federation_id, node.clock())
+        if held is None:
+            return ""
+        now = node.clock()
+        take_members(session, node, held, now)  # a hold may have lapsed
+        due = state.signed_at is None or now - state.signed_at >= RESIGN_AFTER or held.ageing(now)
+        if not (due or at_once):
+            return state.error
+        try:
+            files = resign(held.files, node.signer, now=now)
+            found = refresh(state.root, held.files, files.get, federation=federation_id, now=now)
+        except GonghuiError as error:
+            state.error, state.tried_at = error.code, now
+            session.add(state)
+            return error.code
+        store_list(session, node, found, source=node.node_id)
+        state.signed_at = now
+        session.add(state)
+    return ""
+
+
+def note_versions(node: Node, peer: Peer | Member, body: dict[str, object]) -> None:
+    """Remember what a peer's signed answer says of the list it holds."""
+    told = body.get("membership")
+    if not isinstance(told, dict):
+        return
+    with node.database.write() as session:
+        state = find_state(session, peer.federation)
+        if state is not None:
+            note_seen(state, told, peer.id)
+            session.add(state)
+
+
+def frozen_roles(state: MemberListState) -> tuple[str, ...]:
+    """Return the officers' roles of which somebody's signed word names a higher version than is held."""
+    return _behind(state, (ROOT, TARGETS, HOLD))
+
+
+def _behind(state: MemberListState, roles: Iterable[str]) -> tuple[str, ...]:
+    held, seen = json.loads(state.versions), json.loads(state.seen)
+    return tuple(role for role in roles if seen.get(role, 0) > held.get(role, 0))
+
+
+def _fetch(node: Node, federation: Federation, handlers: Handlers, connect: Connect) -> str:
+    """Try the sources in turn until one serves a good list; then ask one more member what it holds.
+
+    What the hub served and was refused stays an alarm, even where another member's list was good.
+    """
+    alarm, code = "", "list-unreachable"
+    sources = list(_sources(node, federation))
+    for number, source in enumerate(sources):
+        try:
+            with connect(node, source.url) as client:
+                take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+        except NetworkError as error:
+            code = error.code
+        except TrustError as error:
+            code = error.code
+            alarm = alarm or code
+        else:
+            _ask_another(node, federation, sources[number + 1 :], handlers, connect)
+            return _settle(node, federation.id, alarm)
+    return _settle(node, federation.id, alarm or code)
+
+
+def take_from(node: Node, federation_id: str, fetch: Fetch, handlers: Handlers, *, source: str) -> MemberList:
+    """Verify what `fetch` serves against what is held, keep it, let what waited for it through; raise TrustError.
+
+    No transaction is open while the network is waited for; whoever was quicker meanwhile wins.
+    """
+    now = node.clock()
+    with node.database.read() as session:
+        state = session.get_one(MemberListState, federation_id)
+        held = load_list_files(session, federation_id)
+    found = refresh(state.root, held, fetch, federation=federation_id, now=now)
+    with node.database.write() as session:
+        if load_list_files(session, federation_id) != held:  # another process was quicker
+            found = refresh(
+                state.root, load_list_files(session, federation_id), found.files.get, federation=federation_id, now=now
+            )
+        store_list(session, node, found, source=source)
+        take_waiting(session, node, handlers)
+    return found
+
+
+def _settle(node: Node, federation_id: str, code: str) -> str:
+    """Write down how the refresh went; a version that somebody has and we cannot get is an alarm."""
+    now = node.clock()
+    with node.database.write() as session:
+        state = session.get_one(MemberListState, federation_id)
+        state.tried_at, state.error = now, code or (FROZEN if frozen_roles(state) else "")
+        held = open_held(session, federation_id, now) if state.refreshed_at != now else None
+        if held is not None:  # time alone may have ended a hold, or half a life
+            take_members(session, node, held, now)
+            state.ageing = " ".join(held.ageing(now))
+        session.add(state)
+        return state.error
+
+
+def _sources(node: Node, federation: Federation) -> Iterator[Source]:
+    """Yield the hub by its listed address, by the anchor's, then a few reachable members by chance."""
+    with node.database.read() as session:
+        state = session.get_one(MemberListState, federation.id)
+        peers = [peer for peer in list_peers(session, federation.id) if peer.url and peer.status == ACTIVE]
+    hubs = [Source(peer.url, peer) for peer in peers if peer.is_hub]
+    known = {source.url for source in hubs}
+    hubs += [Source(url) for url in state.urls.split() if url not in known]
+    others = [Source(peer.url, peer) for peer in peers if not peer.is_hub]
+    _RANDOM.shuffle(others)
+    yield from [*hubs, *others][: max(MAX_SOURCES, len(hubs))]
+
+
+def _ask_another(
+    node: Node, federation: Federation, sources: list[Source], handlers: Handlers, connect: Connect
+) -> None:
+    """Ask one further member, by a signed request, which versions it holds; take its list where that is ahead."""
+    for source in sources:
+        if source.peer is None or source.peer.is_hub:
+            continue
+        try:
+            with node.database.read() as session:
+                provider = member_of(session, source.peer)
+            with connect(node, source.url) as client:
+                note_versions(node, source.peer, link_to(node, client, provider).ask("ping", {}, at=node.clock()).body)
+                with node.database.read() as session:
+                    behind = frozen_roles(session.get_one(MemberListState, federation.id))
+                if behind:
+                    take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+        except (NetworkError, TrustError):
+            continue
+        return

@@ -1,0 +1,198 @@
+"""Records for the hub, one node or a group are read by these alone, block nobody, and say one thing to all."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from federation.acceptance import Verdict
+from federation.envelope import SEALED_TYPE, read_envelope, sign
+from federation.keys import new_sealing_pem, read_sealing_key
+from federation.sealing import GROUP_KEY, key_id
+from node.context import Node
+from node.exchange import inbox
+from node.stream.models import Receipt, StoredRecord
+from node.stream.sealed import take_group_key
+from node.stream.service import read_content
+
+from .conftest import World
+
+GROUP = "group:women"
+
+
+class Club:
+    """A hub and colleges that know each other's sealing keys and groups, as a signed list would name them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.nodes: list[Node] = [world.hub]
+        self.groups: dict[str, str] = {}
+        self.left: set[str] = set()
+        world.handlers[GROUP_KEY] = take_group_key
+
+    def add(self, groups: str = "", **options: Any) -> Node:
+        college = self.world.add_college(**options)
+        self.nodes.append(college)
+        self.groups[college.node_id] = groups
+        self.refresh()
+        return college
+
+    def refresh(self) -> None:
+        """Let everybody take the list as it is now."""
+        for to in self.nodes:
+            for other in self.nodes:
+                status = "suspended" if other.node_id in self.left else "active"
+                groups = self.groups.get(other.node_id, "")
+                self.world.introduce(to, other, status, groups, other.sealing_key)
+
+
+@pytest.fixture
+def club(world: World) -> Club:
+    return Club(world)
+
+
+def _held(node: Node, record_id: str) -> StoredRecord:
+    with node.database.read() as session:
+        return session.get_one(StoredRecord, record_id)
+
+
+def _states(node: Node) -> list[tuple[str, str]]:
+    with node.database.read() as session:
+        rows = session.exec(select(StoredRecord).order_by(StoredRecord.position)).all()  # type: ignore[arg-type]
+    return [(row.state, row.code) for row in rows]
+
+
+def test_a_record_for_the_hub_shows_its_place_alone(club: Club) -> None:
+    college = club.add()
+    record = club.world.append(college, 4711, stream="hub", subject="secret-subject")
+    envelope = read_envelope(record.envelope)
+    assert envelope.payload_type == SEALED_TYPE
+    for word in (b"4711", b"secret-subject", b"sample"):
+        assert word not in envelope.payload
+    assert set(json.loads(envelope.payload)) == {
+        "version", "origin", "audience", "stream", "sequence", "previous", "issued_at", "list", "epoch", "commitment",
+        "wraps", "ciphertext",
+    }  # fmt: skip
+    assert read_content(record) == {"n": 4711}  # our own we read without opening
+    assert club.world.receive(club.world.hub, record.envelope).verdict is Verdict.ACCEPTED
+    assert club.world.seen.taken == {record.id: 4711}
+    held = _held(club.world.hub, record.id)
+    assert (held.kind, held.subject, held.revision, read_content(held)) == ("sample", "secret-subject", 1, {"n": 4711})
+
+
+def test_the_hub_carries_what_it_cannot_read(club: Club) -> None:
+    one, two, other = club.add("women"), club.add("women"), club.add()
+    record = club.world.append(one, 4711, stream=GROUP, subject="secret-subject")
+    outcome = club.world.receive(club.world.hub, record.envelope)
+    assert (outcome.verdict, outcome.code) == (Verdict.SEALED, "sealed-to-others")
+    held = _held(club.world.hub, record.id)
+    assert (held.state, held.code, held.kind, held.subject, held.opened) == ("sealed", "carried", "", "", b"")
+    with club.world.hub.database.read() as session:  # delivered, as far as the hub is concerned
+        assert session.get_one(Receipt, record.id).verdict == "accepted"
+    assert club.world.receive(two, record.envelope).verdict is Verdict.ACCEPTED
+    assert read_content(_held(two, record.id)) == {"n": 4711}
+    refused = club.world.receive(other, record.envelope)
+    assert (refused.verdict, refused.code) == (Verdict.REFUSED, "audience-mismatch")
+
+
+def test_in_clear_where_a_reader_has_no_listed_key(club: Club) -> None:
+    one, two = club.add("women"), club.add("women")
+    club.world.introduce(one, two, groups="women")
+    assert read_envelope(club.world.append(one, stream=GROUP).envelope).payload_type != SEALED_TYPE
+    assert club.world.receive(club.world.hub, club.world.append(one, 2, stream=GROUP).envelope).code in {
+        "audience-mismatch",  # nothing in clear lies with whom it is not for
+        "sequence-gap",
+    }
+
+
+def test_a_key_that_seals_to_everybody_is_left_out(club: Club) -> None:
+    one, two, three = club.add("women"), club.add("women"), club.add("women")
+    club.world.introduce(one, three, groups="women", sealing="A" * 43 + "=")  # the point of order one
+    record = club.world.append(one, stream=GROUP)
+    wraps = {wrap["key"] for wrap in json.loads(read_envelope(record.envelope).payload)["wraps"]}
+    assert wraps == {key_id(one.sealing_key), key_id(two.sealing_key)}
+
+
+def test_a_newcomer_cannot_open_what_came_before_and_is_not_held_up(club: Club) -> None:
+    one = club.add("women")
+    club.add("women")
+    before = [club.world.append(one, n, stream=GROUP, subject="same").envelope for n in (1, 2)]
+    late = club.add("women")
+    after = [club.world.append(one, n, stream=GROUP, subject="same").envelope for n in (3, 4)]
+    outcomes = [club.world.receive(late, envelope) for envelope in (*before, *after)]
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.SEALED] * 2 + [Verdict.ACCEPTED] * 2
+    assert _states(late) == [("sealed", "sealed-to-others")] * 2 + [("current", "")] * 2
+    assert [outcome.record.revision for outcome in outcomes[2:] if outcome.record] == [3, 4]
+
+
+def test_a_removed_member_reads_nothing_sealed_after_the_sender_refreshed_its_list(club: Club) -> None:
+    one, two, out = club.add("women"), club.add("women"), club.add("women")
+    first = club.world.append(one, 1, stream=GROUP)
+    club.left.add(out.node_id)
+    second = club.world.append(one, 2, stream=GROUP)  # the sender does not know yet
+    club.refresh()
+    third = club.world.append(one, 3, stream=GROUP)
+    for node, count in ((two, 3), (out, 2)):
+        club.world.introduce(node, one, groups="women", sealing=one.sealing_key)
+        verdicts = [club.world.receive(node, record.envelope).verdict for record in (first, second, third)]
+        assert verdicts.count(Verdict.ACCEPTED) == count
+    assert _held(out, third.id).opened == b""
+
+
+def test_more_than_32_readers_share_a_key_that_each_change_renews(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.stream.service.MAX_MEMBER_WRAPS", 2)
+    one, two = club.add("women"), club.add("women")
+    club.add("women")
+    records = [club.world.append(one, n, stream=GROUP) for n in (1, 2)]
+    late = club.add("women")
+    records.append(club.world.append(one, 3, stream=GROUP))
+    with one.database.read() as session:
+        chain = session.exec(select(StoredRecord).order_by(StoredRecord.sequence)).all()  # type: ignore[arg-type]
+    assert [row.kind for row in chain] == [GROUP_KEY, "sample", "sample", GROUP_KEY, "sample"]
+    payloads = [json.loads(read_envelope(row.envelope).payload) for row in chain]
+    assert [(said["epoch"], len(said["wraps"])) for said in payloads] == [(1, 3), (1, 1), (1, 1), (2, 4), (2, 1)]
+    for node, read in ((two, [True] * 5), (late, [False] * 3 + [True] * 2)):
+        verdicts = [club.world.receive(node, row.envelope).verdict for row in chain]
+        assert [verdict is Verdict.ACCEPTED for verdict in verdicts] == read
+    keys = [row.opened for row in chain if row.kind == GROUP_KEY]
+    with two.database.read() as session:
+        keys += [row.opened for row in session.exec(select(StoredRecord)).all() if row.kind == GROUP_KEY]
+    assert set(keys) == {b""}, "no key lies in a database but sealed"
+
+
+def test_a_rotated_key_still_opens_and_a_lost_one_is_told(club: Club) -> None:
+    one, two = club.add(), club.add()
+    stream = f"node:{two.node_id}"
+    records = [club.world.append(one, n, stream=stream) for n in (1, 2)]
+    fresh = read_sealing_key(new_sealing_pem())
+    rotated = replace(two, sealing_keys=(fresh, *two.sealing_keys))
+    lost = replace(two, sealing_keys=(fresh,))
+    assert club.world.receive(rotated, records[0].envelope).verdict is Verdict.ACCEPTED
+    outcome = club.world.receive(lost, records[1].envelope)
+    assert (outcome.verdict, outcome.code) == (Verdict.SEALED, "sealed-to-others")
+    with two.database.read() as session:  # the sender learns it from the receipt: a code, no content
+        receipt = session.get_one(Receipt, records[1].id)
+    assert (receipt.verdict, receipt.code) == ("quarantined", "sealed-to-others")
+    assert read_content(_held(two, records[0].id)) == {"n": 1}  # what was read once needs no key
+
+
+def test_a_header_that_was_changed_opens_nothing(club: Club) -> None:
+    one, two = club.add(), club.add()
+    stream = f"node:{two.node_id}"
+    payload = json.loads(read_envelope(club.world.append(one, stream=stream).envelope).payload)
+    forged = sign(json.dumps(payload | {"issued_at": "2026-10-10T08:00:01Z"}).encode(), SEALED_TYPE, one.signer)
+    outcome = club.world.receive(two, forged)
+    assert (outcome.verdict, outcome.code) == (Verdict.QUARANTINED, "sealed-broken")
+
+
+def test_what_is_retried_is_opened_again(club: Club) -> None:
+    from node.access.permissions import SYSTEM
+
+    one, two = club.add(), club.add()
+    record = club.world.append(one, stream=f"node:{two.node_id}")
+    lost = replace(two, sealing_keys=())
+    assert club.world.receive(lost, record.envelope).verdict is Verdict.SEALED
+    assert inbox.retry(two, SYSTEM, record.id, club.world.handlers).verdict is Verdict.ACCEPTED
+    assert _held(two, record.id).state == "current"

@@ -1,0 +1,408 @@
+"""Drafts: who may sign what, how many are asked for, and what an officer is shown before."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from federation.changes import (
+    Change,
+    add_key,
+    add_member,
+    add_officer,
+    come_back,
+    describe,
+    hand_over,
+    leave,
+    merge,
+    remove_officer,
+    rename,
+    rename_federation,
+    replace_key,
+    resume,
+    retire_key,
+    revoke_key,
+    rotate_key,
+    set_document,
+    set_threshold,
+    suspend,
+)
+from federation.differences import FIELDS, differences
+from federation.drafts import (
+    complete,
+    found,
+    lift_hold,
+    merge_signatures,
+    place_hold,
+    progress,
+    propose,
+    read_draft,
+    read_outcome,
+    refound,
+    sign_draft,
+    state_of,
+    write_draft,
+)
+from federation.errors import GonghuiError
+from federation.keys import new_identifier, public_pem
+from federation.membership import refresh
+from federation.officers import build_card, new_officer_key, read_card, read_officer_key
+from federation.roll import MemberEntry
+from tests.federation.conftest import START, Circle, entry_of, new_signer, officer_of
+
+
+def _pem(signer: Any) -> str:
+    return public_pem(signer.public_key)
+
+
+def _put(entry: MemberEntry) -> Change:
+    return lambda roll: roll.with_member(entry)
+
+
+def _code(action: Callable[[], object]) -> str:
+    with pytest.raises(GonghuiError) as refused:
+        action()
+    return refused.value.code
+
+
+@pytest.fixture
+def pair(circle: Circle) -> tuple[Circle, MemberEntry, MemberEntry]:
+    one, two = entry_of(new_signer(), "甲学院", code="1"), entry_of(new_signer(), "乙学院", code="2")
+    circle.change(add_member(one), add_member(two))
+    return circle, one, two
+
+
+def test_fewer_than_t_signatures_publish_nothing(circle: Circle) -> None:
+    draft = propose(circle.latest, add_member(entry_of(new_signer())), now=circle.now)
+    assert state_of(circle.latest, draft) == "proposed"
+    one = circle.sign(draft, circle.officers[0])
+    assert [(count.role, count.missing) for count in progress(circle.latest, one)] == [("targets", 1)]
+    assert _code(lambda: complete(circle.latest, one, circle.hub, now=circle.now)) == "signatures-missing"
+    again = circle.sign(one, circle.officers[0])
+    assert _code(lambda: complete(circle.latest, again, circle.hub, now=circle.now)) == "signatures-missing"
+    two = circle.sign(one, circle.officers[2])
+    assert state_of(circle.latest, two) == "signed"
+    assert complete(circle.latest, two, circle.hub, now=circle.now).versions["targets"] == 2
+
+
+def test_a_draft_travels_as_a_file_and_signatures_are_joined(circle: Circle) -> None:
+    draft = read_draft(write_draft(propose(circle.latest, rename_federation("新名"), now=circle.now)))
+    one = read_draft(write_draft(circle.sign(draft, circle.officers[0])))
+    two = read_draft(write_draft(circle.sign(draft, circle.officers[1])))
+    joined = merge_signatures(circle.latest, one, two)
+    assert joined == merge_signatures(circle.latest, two, one)
+    assert complete(circle.latest, joined, circle.hub, now=circle.now).roll.name == "新名"
+
+
+def test_joining_drops_a_signature_that_does_not_hold(circle: Circle) -> None:
+    draft = propose(circle.latest, now=circle.now)
+    one = circle.sign(draft, circle.officers[0])
+    document = json.loads(circle.sign(draft, circle.officers[1]).metadata["targets"])
+    document["signatures"][0]["sig"] = "00" * 64
+    document["signatures"].append({"keyid": circle.officers[0].public_key.keyid, "sig": "11" * 64})
+    spoilt = replace(draft, metadata={"targets": json.dumps(document).encode()})
+    assert merge_signatures(circle.latest, one, spoilt) == merge_signatures(circle.latest, one, one)
+
+
+def test_two_drafts_are_not_joined(circle: Circle) -> None:
+    one = propose(circle.latest, rename_federation("甲"), now=circle.now)
+    two = propose(circle.latest, rename_federation("乙"), now=circle.now)
+    assert _code(lambda: merge_signatures(circle.latest, one, two)) == "draft-differs"
+
+
+def test_an_overtaken_draft_is_outdated(circle: Circle) -> None:
+    draft = circle.sign(propose(circle.latest, rename_federation("甲"), now=circle.now))
+    circle.change(rename_federation("乙"))
+    assert state_of(circle.latest, draft) == "outdated"
+    assert _code(lambda: complete(circle.latest, draft, circle.hub, now=circle.now)) == "draft-outdated"
+
+
+def test_an_officer_signs_only_what_was_shown(circle: Circle) -> None:
+    shown = read_outcome(circle.latest, propose(circle.latest, rename_federation("甲"), now=circle.now))
+    other = propose(circle.latest, rename_federation("乙"), now=circle.now)
+    signer = circle.officers[0]
+    assert _code(lambda: sign_draft(circle.latest, other, signer, seen=shown)) == "draft-changed"
+
+
+@pytest.mark.parametrize("fault", ["target", "missing", "federation", "officers"])
+def test_a_draft_that_hides_something_is_refused(circle: Circle, fault: str) -> None:
+    member = entry_of(new_signer())
+    draft = propose(circle.latest, add_member(member), now=circle.now)
+    path = next(path for path in draft.files if path.startswith("members-"))
+    if fault == "target":  # bytes that the metadata does not name
+        draft = replace(draft, files=dict(draft.files) | {path: draft.files[path].replace(b"direct", b"relay")})
+    elif fault == "missing":
+        draft = replace(draft, files={})
+    elif fault == "federation":
+        draft = replace(draft, federation="f-" + "a" * 26)
+    else:  # officers that the roll names, without the root that would make them officers
+        whole = propose(circle.latest, add_officer(officer_of(new_signer())), now=circle.now)
+        draft = replace(whole, metadata={"targets": whole.metadata["targets"]})
+    code = _code(lambda: read_outcome(circle.latest, draft))
+    assert code == {"federation": "list-federation", "officers": "list-officers"}.get(fault, "list-mixed")
+
+
+def test_officers_come_and_go_by_old_and_new_signatures(circle: Circle) -> None:
+    new = new_signer()
+    gone = circle.officers[0]
+    draft = propose(
+        circle.latest, add_officer(officer_of(new, "新人")), remove_officer(gone.public_key.keyid), now=circle.now
+    )
+    half = circle.sign(draft, gone, new)  # one old officer and one new one: too few of each
+    counts = [(count.role, count.missing) for count in progress(circle.latest, half)]
+    assert counts == [("root", 1), ("root", 1), ("targets", 1)]
+    assert _code(lambda: complete(circle.latest, half, circle.hub, now=circle.now)) == "signatures-missing"
+    circle.publish(half, circle.officers[1])
+    assert {officer.name for officer in circle.read().roll.officers} == {"签署人1", "签署人2", "新人"}
+    after = propose(circle.latest, now=circle.now)
+    assert _code(lambda: circle.sign(after, gone)) == "officer-unknown"
+
+
+def test_an_officers_key_of_another_algorithm_signs_too(circle: Circle) -> None:
+    new = read_officer_key(new_officer_key("口令", "ml-dsa-65/1"), "口令")
+    circle.change(add_officer(read_card(build_card(new, "新人"))))
+    circle.change(rename_federation("新名"), signers=(new, circle.officers[2]))
+    assert circle.read().roll.name == "新名"
+
+
+def test_a_lost_or_hostile_hub_is_replaced_by_the_officers_alone(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    circle.read()
+    new = new_signer()
+    old = circle.latest.roll.hub
+    draft = propose(
+        circle.latest,
+        add_key(one.id, _pem(new)),
+        hand_over(one.id, new.public_key.keyid),
+        suspend(old),
+        now=circle.now,
+    )
+    stale = circle.hub
+    circle.hub = new
+    circle.publish(draft)
+    found = circle.read()
+    assert (found.roll.hub, found.status_of(old, circle.now)) == (one.id, "suspended")
+    circle.hub = stale  # the old machine goes on signing
+    assert _code(circle.resign) == "hub-key-not-listed"
+    circle.served["timestamp.json"] = circle.forge("timestamp", lambda t: setattr(t, "version", 9), stale)
+    circle.refused("list-threshold")
+
+
+def test_a_federation_founded_anew_keeps_members_and_names_where_it_comes_from(circle: Circle) -> None:
+    officers = [new_signer() for _ in range(2)]
+    roll = refound(
+        circle.latest.roll, new_identifier("f"), tuple(officer_of(o, str(n)) for n, o in enumerate(officers)), 2
+    )
+    draft = found(roll, now=circle.now)
+    for officer in officers:
+        draft = sign_draft(None, draft, officer, seen=read_outcome(None, draft))
+    new = complete(None, draft, circle.hub, now=circle.now)
+    assert new.members == circle.latest.members
+    assert new.federation != circle.federation
+    with pytest.raises(GonghuiError):  # the old pinned root vouches for none of it
+        refresh(circle.root, {}, new.files.get, federation=new.federation, now=circle.now)
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "allowed"),
+    [
+        ([], suspend, True),
+        ([], resume, False),
+        ([], leave, True),
+        ([], come_back, False),
+        ([suspend], suspend, False),
+        ([suspend], resume, True),
+        ([suspend], leave, True),
+        ([leave], resume, False),
+        ([leave], suspend, False),
+        ([leave], come_back, True),
+    ],
+)
+def test_a_member_changes_only_as_its_state_allows(
+    pair: tuple[Circle, MemberEntry, MemberEntry],
+    before: list[Callable[[str], Change]],
+    action: Callable[[str], Change],
+    allowed: bool,  # noqa: FBT001
+) -> None:
+    circle, one, _ = pair
+    changes = [change(one.id) for change in before]
+    if allowed:
+        propose(circle.latest, *changes, action(one.id), now=circle.now)
+    else:
+        assert _code(lambda: propose(circle.latest, *changes, action(one.id), now=circle.now)) == "state-forbids"
+
+
+def test_the_hub_neither_leaves_nor_is_held(circle: Circle) -> None:
+    hub = circle.latest.roll.hub
+    assert _code(lambda: propose(circle.latest, suspend(hub), now=circle.now)) == "member-is-hub"
+    officer = circle.officers[0].public_key.keyid
+    assert _code(lambda: place_hold(circle.latest, hub, officer, now=circle.now)) == "member-is-hub"
+
+
+def test_a_key_is_rotated_with_no_gap(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    old, new = one.keys[0].keyid, new_signer()
+    circle.change(add_key(one.id, _pem(new)))
+    both = circle.read().members[one.id]
+    assert [key.keyid for key in both.active_keys] == [new.public_key.keyid, old]
+    circle.change(retire_key(one.id, old))
+    after = circle.read().members[one.id]
+    assert [(key.keyid, key.status) for key in after.keys] == [(new.public_key.keyid, "active"), (old, "retired")]
+
+
+def test_a_lost_key_is_revoked_at_a_time_before_its_discovery(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    stolen_at, new = START - timedelta(days=30), new_signer()
+    circle.change(replace_key(one.id, _pem(new), stolen_at))
+    keys = circle.read().members[one.id].keys
+    assert [(key.status, key.revoked_at) for key in keys] == [("active", None), ("revoked", stolen_at)]
+    earlier = stolen_at - timedelta(days=5)
+    circle.change(revoke_key(one.id, one.keys[0].keyid, earlier))
+    assert circle.read().members[one.id].keys[1].revoked_at == earlier
+
+
+@pytest.mark.parametrize("owner", ["member", "officer", "hub"])
+def test_a_key_has_one_owner(pair: tuple[Circle, MemberEntry, MemberEntry], owner: str) -> None:
+    circle, one, two = pair
+    pem = {"member": two.keys[0].pem, "officer": _pem(circle.officers[0]), "hub": _pem(circle.hub)}[owner]
+    assert _code(lambda: propose(circle.latest, add_key(one.id, pem), now=circle.now)) == "list-key-twice"
+
+
+def test_the_last_active_key_of_an_active_member_stays(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    change = retire_key(one.id, one.keys[0].keyid)
+    assert _code(lambda: propose(circle.latest, change, now=circle.now)) == "member-without-key"
+
+
+def test_a_school_is_renamed_and_two_are_merged(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, two = pair
+    circle.change(rename(one.id, "甲职业大学"), merge(two.id, one.id))
+    members = circle.read().members
+    assert (members[one.id].name, members[one.id].code) == ("甲职业大学", "1")
+    assert (members[two.id].status, members[two.id].merged_into) == ("left", one.id)
+
+
+def test_what_an_older_program_does_not_know_is_kept(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+
+    def of_a_later_version(roll: Any) -> Any:
+        return replace(roll.with_member(replace(one, extra={"telephone": "x"})), extra={"charter": {"v": 2}})
+
+    circle.change(of_a_later_version, set_document("later.json", b"{}"))
+    circle.change(rename(one.id, "新名"))
+    found = circle.read()
+    assert (found.members[one.id].extra, found.roll.extra) == ({"telephone": "x"}, {"charter": {"v": 2}})
+    assert found.document("later.json") == b"{}"
+
+
+def test_documents_travel_with_the_list(circle: Circle) -> None:
+    schema = b'{"$id":"urn:gonghui:schema:release.v2"}'
+    circle.change(set_document("grants.json", b'{"grants":[]}'), set_document("schemas/release.v2.json", schema))
+    found = circle.read()
+    assert found.grants == b'{"grants":[]}'
+    assert [(name, data) for name, data in found.schemas.values()] == [("release.v2", schema)]
+    circle.change(set_document("grants.json", b""))
+    assert circle.read().grants == b""
+
+
+@pytest.mark.parametrize("path", ["index.json", "members-00.json", "hold.json"])
+def test_a_document_takes_no_name_of_the_list(circle: Circle, path: str) -> None:
+    assert _code(lambda: propose(circle.latest, set_document(path, b"{}"), now=circle.now)) == "document-path"
+
+
+def test_every_field_of_a_member_has_words_and_every_change_is_told(
+    pair: tuple[Circle, MemberEntry, MemberEntry],
+) -> None:
+    circle, one, two = pair
+    assert set(FIELDS) == {field.name for field in fields(MemberEntry)} - {"id", "keys"}
+    new: dict[str, Any] = {
+        "name": "新名", "code": "9", "url": "https://x.example", "status": "suspended", "roles": ("aggregator",),
+        "transport": "file", "groups": ("counties",), "sealing_key": "A" * 43 + "=", "parent": "行业",
+        "merged_into": two.id, "extra": {"telephone": "x"},
+    }  # fmt: skip
+    assert set(new) == set(FIELDS)
+    for name, value in new.items():
+        draft = propose(circle.latest, _put(replace(one, **{name: value})), now=START)
+        told = differences(circle.latest, read_outcome(circle.latest, draft))
+        assert [difference.what for difference in told] == [f"member-{name}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (rename_federation("新名"), ["federation-renamed"]),
+        (set_threshold(1), ["threshold"]),
+        (set_document("grants.json", b'{"a":1}'), ["document"]),
+    ],
+)
+def test_changes_of_the_federation_are_told(circle: Circle, change: Change, what: list[str]) -> None:
+    outcome = read_outcome(circle.latest, propose(circle.latest, change, now=circle.now))
+    assert [difference.what for difference in differences(circle.latest, outcome)] == what
+
+
+def test_a_change_of_a_document_is_told_line_by_line(circle: Circle) -> None:
+    circle.change(set_document("grants.json", b'{"level":"college"}'))
+    draft = propose(circle.latest, set_document("grants.json", b'{"level":"person"}'), now=circle.now)
+    told = differences(circle.latest, read_outcome(circle.latest, draft))
+    assert [difference.text.en.strip() for difference in told[1:]] == ['- "level": "college"', '+ "level": "person"']
+
+
+def test_a_new_member_is_shown_with_its_key_in_words(circle: Circle) -> None:
+    member = entry_of(new_signer(), "甲学院", code="12345")
+    draft = propose(circle.latest, add_member(member), now=circle.now + timedelta(days=1))
+    told = differences(circle.latest, read_outcome(circle.latest, draft))
+    assert told[0].what == "member-added"
+    assert {"member-code", "key-active", "targets-valid-until"} <= {difference.what for difference in told}
+    assert any(member.keys[0].keyid[:16] in difference.text.en for difference in told)
+
+
+def test_holds_officers_and_keys_are_told(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    officer = circle.officers[0].public_key.keyid
+    hold = place_hold(circle.latest, one.id, officer, now=circle.now, reason="核实中")
+    assert [d.what for d in differences(circle.latest, read_outcome(circle.latest, hold))] == ["hold-placed"]
+    circle.publish(hold, circle.officers[0])
+    lifted = lift_hold(circle.latest, one.id, now=circle.now)
+    assert [d.what for d in differences(circle.latest, read_outcome(circle.latest, lifted))] == ["hold-lifted"]
+    draft = propose(
+        circle.latest,
+        remove_officer(officer),
+        rotate_key(one.id, _pem(new_signer())),
+        now=circle.now + timedelta(days=1),
+    )
+    told = {difference.what for difference in differences(circle.latest, read_outcome(circle.latest, draft))}
+    assert {"officer-removed", "threshold", "key-active", "key-retired", "root-valid-until"} <= told
+
+
+def test_what_is_shown_hides_nothing_on_a_screen(circle: Circle) -> None:
+    member = entry_of(new_signer(), "甲\u202e学院\x1b[2J")
+    outcome = read_outcome(circle.latest, propose(circle.latest, add_member(member), now=circle.now))
+    shown = "".join(difference.text.zh + difference.text.en for difference in differences(circle.latest, outcome))
+    assert not set(shown) & {"\u202e", "\x1b"}
+    assert "\\u202e" in shown
+
+
+def test_a_founding_shows_everything(circle: Circle) -> None:
+    draft = found(circle.latest.roll, now=circle.now)
+    told = {difference.what for difference in differences(None, read_outcome(None, draft))}
+    assert {"federation-founded", "hub", "hub-key", "officer-added", "threshold", "member-added"} <= told
+
+
+def test_describing_takes_no_field_that_has_its_own_change(circle: Circle) -> None:
+    with pytest.raises(ValueError, match="status"):
+        describe(circle.latest.roll.hub, status="left")
+
+
+def test_an_officers_card_and_key(circle: Circle) -> None:
+    pem = new_officer_key("口令")
+    assert b"ENCRYPTED" in pem
+    assert _code(lambda: read_officer_key(pem, "别的")) == "key-unreadable"
+    assert _code(lambda: read_officer_key(pem)) == "key-unreadable"
+    card = build_card(read_officer_key(pem, "口令"), "张三")
+    assert read_card(card).name == "张三"
+    other = json.loads(card) | {"public": _pem(circle.hub)}
+    assert _code(lambda: read_card(json.dumps(other).encode())) == "key-not-signer"
+    assert _code(lambda: read_card(b"{}")) == "officer-card-unreadable"
