@@ -18,6 +18,7 @@ from secrets import SystemRandom
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from federation.errors import GonghuiError
+from node.audit.tally import write_counts
 from node.context import Node
 from node.exchange.inbox import Handlers
 from node.exchange.status import SYNC_JOB
@@ -89,6 +90,7 @@ def run_if_due(node: Node, job: Job) -> bool:
 
 
 def _synchronise(handlers: Handlers, node: Node) -> str:
+    write_counts(node.database, node.clock())
     results = run_round(node, handlers)
     for result in results:
         if result.code:

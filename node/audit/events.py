@@ -50,6 +50,11 @@ EVENTS: Mapping[str, Text] = {
     "member.suspended": Text("停用成员", "member suspended"),
     "member.key-changed": Text("成员换钥", "member's key changed"),
     "member.key-revoked": Text("成员密钥作废", "member's key revoked"),
+    "federation.create": Text("建立联合体", "federation founded"),
+    "federation.pin": Text("固定锚点", "anchor pinned"),
+    "list.published": Text("公布成员名录", "member list published"),
+    "list.taken": Text("采用成员名录", "member list taken"),
+    "key.turn": Text("启用新签名密钥", "new signing key in use"),
     # evidence
     "checkpoint.sign": Text("签名日志检查点", "checkpoint of the log signed"),
     "witness.cosign": Text("为他人日志作见证", "another log cosigned"),

@@ -32,9 +32,19 @@ _LOCK = threading.Lock()
 
 
 def count_event(
-    database: Database, at: datetime, *, account_id: str, action: str, subject: str = "", result: str = "ok"
+    database: Database,
+    at: datetime,
+    *,
+    account_id: str,
+    action: str,
+    subject: str = "",
+    result: str = "ok",
+    may_write: bool = True,
 ) -> None:
-    """Count one event; now and then write what was counted. Never fails: what cannot be written is kept."""
+    """Count one event; now and then write what was counted, where the caller can wait for that (`may_write`).
+
+    Never fails: what cannot be written is kept.
+    """
     tally = _tally(database)
     with tally.lock:
         kind = (account_id, action, subject, result)
@@ -43,7 +53,7 @@ def count_event(
         tally.counts[kind] += 1
         tally.since = tally.since or at
         due = at - tally.since >= FLUSH_AFTER or tally.counts.total() >= FLUSH_COUNT
-    if due:
+    if due and may_write:
         write_counts(database, at)
 
 

@@ -9,7 +9,9 @@ import typer
 from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
+from node.audit.tally import write_all_counts
 from node.cli import (
+    audit,
     data,
     demo,
     doctor,
@@ -29,6 +31,7 @@ from node.cli import (
 )
 from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
+from node.clock import now
 
 app = typer.Typer(
     name="gonghui",
@@ -50,6 +53,7 @@ app.add_typer(enrol.app, name="enrol", help="入会与成员变更 / joining and
 app.add_typer(peer.app, name="peer", help="对端 / peers and members")
 app.add_typer(sync.app, name="sync", help="同步 / synchronisation")
 app.add_typer(record.app, name="record", help="已签名的条目 / signed records")
+app.add_typer(audit.app, name="audit", help="审计日志 / audit trail")
 app.command("query")(query.query)
 app.command("verify")(verify.verify)
 app.command("demo")(demo.demo)
@@ -85,6 +89,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         ERR.print("已取消 / cancelled")
         sys.exit(130)
+    finally:
+        write_all_counts(now())
     sys.exit(code if isinstance(code, int) else 0)
 
 

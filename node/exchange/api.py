@@ -19,6 +19,7 @@ from federation.keys import public_pem
 from federation.request import MAX_PAGE_BYTES, build_answer, open_request
 from federation.request import Request as SignedRequest
 from federation.validation import check_schema
+from node.audit.tally import count_event
 from node.clock import format_time
 from node.context import Node
 from node.exchange.heads import serve_heads
@@ -171,6 +172,8 @@ def _open(
             raise TrustError("op-mismatch", "请求与地址不符。", "The request is for another endpoint.")
         page = serve(session, federation.hub_id, opened)
     use_nonce(node, opened, window)
+    if op != "push":
+        count_event(node.database, node.clock(), account_id=opened.member.id, action="read.serve", subject=op)
     return opened, parts[1:], page
 
 

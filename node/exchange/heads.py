@@ -31,8 +31,8 @@ from node.context import Node
 from node.db import Meta, next_number
 from node.exchange.inbox import PULL, Handlers, Place, keep_contradiction, receive
 from node.exchange.serving import Page
-from node.stream.models import Equivocation, Federation, HeadClaim, PeerStatements, Statement, StoredRecord
 from node.stream.memberlist import list_version
+from node.stream.models import Equivocation, Federation, HeadClaim, PeerStatements, Statement, StoredRecord
 from node.stream.sealed import own_member
 from node.stream.service import PLACEHOLDER, find_member, get_federation
 

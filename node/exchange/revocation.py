@@ -5,15 +5,14 @@ that time, or where its required witnesses had cosigned a log with it in by then
 asked for from whomever we meet, and given only to those who may read the record. The rest is out of figures and pages.
 """
 
-import base64
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from federation.client import Link
-from federation.documents import dump_document, read_object
 from federation.envelope import add_signature, read_envelope
 from federation.errors import InputRefused, NetworkError, TrustError
+from federation.evidence import write_evidence
 from federation.keys import Member
 from federation.request import Request
 from federation.validation import check_schema
@@ -137,7 +136,7 @@ def export_proof(node: Node, actor: Actor, stored: StoredRecord) -> bytes:
         if proven is not None:
             return proven.evidence
         documents, inclusion = _prove(session, node, get_federation(session), stored)
-    return _evidence(stored.envelope, documents, inclusion)
+    return write_evidence("witnessed", [stored.envelope, *documents], inclusion)
 
 
 def fetch_proofs(node: Node, link: Link, handlers: Handlers) -> int:
@@ -185,7 +184,7 @@ def take_proof(
                 record_id=record_id,
                 log=shown.log,
                 witnessed_at=shown.at,
-                evidence=_evidence(stored.envelope, documents, inclusion),
+                evidence=write_evidence("witnessed", [stored.envelope, *documents], inclusion),
             )
         )
         session.flush()
@@ -244,15 +243,3 @@ def _prove(
 def _cosignatures(session: Session, node: Node, row: OwnCheckpoint) -> list[bytes]:
     found = select(Cosigned.envelope).where(Cosigned.origin == node.node_id, Cosigned.checkpoint == row.id)
     return list(session.exec(found.order_by(col(Cosigned.cosigned_at)).limit(MAX_ASKED - 2)).all())
-
-
-def _evidence(record: bytes, documents: list[bytes], inclusion: dict[str, Any]) -> bytes:
-    file = {
-        "version": 1,
-        "kind": "witnessed",
-        "documents": [base64.b64encode(data).decode() for data in (record, *documents)],
-        "inclusion": inclusion,
-    }
-    data = dump_document(file)
-    check_schema("evidence.v1", read_object(data))
-    return data

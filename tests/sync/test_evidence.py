@@ -2,14 +2,19 @@
 
 import json
 
+import pytest
 from fastapi import FastAPI
 from sqlmodel import select, update
 
 from federation.envelope import HEADS_TYPE, RECORD_TYPE, read_envelope, sign
-from federation.equivocation import check_contradiction
-from federation.keys import Member
+from federation.equivocation import Contradiction, check_contradiction
+from federation.errors import TrustError
+from federation.evidence import check_evidence, read_key_file
+from federation.keys import Member, public_pem
+from node.access.permissions import Actor
 from node.audit.models import AuditEntry
 from node.context import Node
+from node.exchange.alarms import evidence_status, export_evidence
 from node.exchange.api import router
 from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL
@@ -99,6 +104,14 @@ def test_a_fork_by_the_origin_alone_is_found_when_the_readers_statements_meet(ne
     _meet(net, one, two)  # the proof is sent on
     _check_proofs(net, two, origin)
     assert _current(two, origin) == [1, 2]
+    officer = Actor("a-1", "officer", "officer")
+    file = export_evidence(two, officer, _proofs(two)[0].id)
+    shown = check_evidence(file, read_key_file(public_pem(origin.signer.public_key)))  # a third person, off line
+    assert isinstance(shown, Contradiction)
+    assert (shown.origin, shown.kind) == (origin.node_id, "sequence")
+    with pytest.raises(TrustError, match="key-unknown"):
+        check_evidence(file, read_key_file(public_pem(one.signer.public_key)))
+    assert len(evidence_status(two, officer)["contradictions"]) == len(_proofs(two))
 
 
 def test_a_fork_that_the_hub_helps_to_hide_is_found_at_the_first_direct_contact(net: Net) -> None:

@@ -8,12 +8,17 @@ from sqlmodel import select
 
 from federation.envelope import add_signature, read_envelope
 from federation.errors import NotPermitted
+from federation.evidence import check_evidence
 from federation.keys import new_private_pem, public_pem, read_signer
+from federation.witness import Witnessed
 from node.access.permissions import SYSTEM, Actor
 from node.context import Node
+from node.exchange.alarms import export_evidence
 from node.exchange.inbox import PULL
 from node.exchange.revocation import apply_revocations, countersign
+from node.exchange.witness import active_members
 from node.stream.models import Cosigned, OwnCheckpoint, Peer, PeerKey, ProvenRecord, StoredRecord
+from node.stream.service import find_member, get_federation
 from tests.exchange.conftest import START, World
 from tests.sync.conftest import Net
 
@@ -127,6 +132,16 @@ def test_what_witnesses_had_seen_in_time_counts_for_a_newcomer(net: Net) -> None
         assert {row.subject: row.state for row in rows} == {"s1": "current", "s2": "unproven"}
         assert session.get_one(ProvenRecord, rows[0].id).log == hub.node_id
     assert times["s1"] < theft < times["s2"], "both are proven to be in the log; one of them since too late"
+    file = export_evidence(late, Actor("a-1", "officer", "officer"), rows[0].id)
+    with late.database.read() as session:
+        federation = get_federation(session)
+        members = active_members(session, late, federation)
+        shown = check_evidence(
+            file, lambda keyid: find_member(session, late, federation, keyid), hub=hub.node_id, members=members
+        )
+    assert isinstance(shown, Witnessed)
+    assert (shown.record_id, shown.log) == (rows[0].id, hub.node_id)
+    assert len(shown.witnesses) >= 2
 
 
 def test_a_thief_that_back_dates_its_own_cosignatures_convinces_nobody(net: Net) -> None:
