@@ -115,8 +115,8 @@ def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
     for _ in range(_TURNS):
         with node.database.read() as session:
             federation = get_federation(session)
-            row = _progress(session, federation, link.provider.id)
-            cursor, sent = row.cursor, row.sent
+            row = session.get(PeerStatements, (federation.id, link.provider.id))
+            cursor, sent = (row.cursor, row.sent) if row else (0, 0)
             page = read_statements(session, link.provider, sent)
         try:
             answer = link.ask(OP, {"cursor": cursor}, [data for _, data in page.enclosed], at=node.clock())
