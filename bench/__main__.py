@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import gate_bench, import_bench, indicator_bench, log_bench
+from bench import gate_bench, import_bench, indicator_bench, log_bench, membership_bench
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BENCHES = ("import", "exchange", "indicator", "gate", "log")
+BENCHES = ("import", "exchange", "indicator", "gate", "log", "membership")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ MEASURES = (
             "bare SHA-256 of as many hashes as their paths have", log_bench.LIMITS["prove_ratio"]),
     Measure("log", ("verify_ratio",), "check these proofs",
             "bare SHA-256 of as many hashes as their paths have", log_bench.LIMITS["verify_ratio"]),
+    Measure("membership", ("ratio",), f"refresh a list of {membership_bench.MEMBERS:,} members, nothing changed",
+            "python-tuf reads the same metadata, no target", membership_bench.LIMITS["ratio"]),
 )  # fmt: skip
 
 

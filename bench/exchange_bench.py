@@ -36,7 +36,7 @@ from federation.envelope import join_page, split_page
 from federation.keys import new_identifier, new_private_pem, public_pem, read_signer
 from federation.observations import ReleaseReader
 from federation.request import build_request
-from node import cli  # noqa: F401  every table must be known before tables are created
+from node import tables  # noqa: F401  every table must be known before tables are created
 from node.config import Settings
 from node.context import Node
 from node.db import Database

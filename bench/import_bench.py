@@ -16,7 +16,7 @@ from sqlalchemy import insert
 
 from bench.telling import tell
 from federation.keys import new_private_pem, read_signer
-from node import cli  # noqa: F401  every table must be known before tables are created
+from node import tables  # noqa: F401  every table must be known before tables are created
 from node.access.permissions import OFFICER, Actor
 from node.config import Settings
 from node.context import Node

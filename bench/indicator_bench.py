@@ -16,7 +16,7 @@ from sqlmodel import Session, select
 from bench.telling import tell
 from federation.catalogue import load_catalogue
 from federation.periods import Period, read_period
-from node import cli  # noqa: F401  every table must be known before tables are created
+from node import tables  # noqa: F401  every table must be known before tables are created
 from node.db import Counter, Database
 from node.indicators.compute import compute_figures, figures_of
 from node.indicators.counting import build_statement, count, passes_of

@@ -93,7 +93,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The hub's signed statement that it holds a record which it does not forward; stands in that record's place."""
+    """A signed statement, by hub or origin, of a record that it does not hand to us; stands in that record's place."""
 
     envelope: bytes
     federation: str
@@ -442,7 +442,8 @@ def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outco
     member = signing_member(envelope, memory.find_member)
     check_signature(envelope, member.key)
     payload = read_receipt_payload(envelope)
-    if payload["issuer"] != member.id or not member.is_hub:
+    own_word = payload["record"]["origin"] == member.id  # an origin may say that a record is not for us
+    if payload["issuer"] != member.id or not (member.is_hub or own_word):
         raise TrustError("origin-mismatch", "只有汇总节点可以代替条目。", "Only the hub may stand in for a record.")
     if payload["federation"] != reader.federation or payload["verdict"] != "quarantined":
         raise TrustError("audience-mismatch", "回执不能代替条目。", "This receipt cannot stand in for a record.")

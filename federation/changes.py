@@ -39,6 +39,8 @@ def add_member(entry: MemberEntry) -> Change:
 
     def change(roll: Roll) -> Roll:
         _next_state(MEMBER_STATES, "add", roll.members[entry.id].status if entry.id in roll.members else "")
+        for key in entry.keys:
+            key_entry(key.pem)  # nobody adds a key that this program cannot read
         return roll.with_member(entry)
 
     return change

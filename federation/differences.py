@@ -56,7 +56,7 @@ def differences(held: MemberList | None, outcome: Outcome) -> tuple[Difference, 
         *_federation(old, new),
         *_officers(old, new),
         *_members(old, new),
-        *_holds(held.holds if held else (), outcome.holds),
+        *_holds(held.holds if held else (), outcome.holds, new),
         *_documents(old.documents if old else {}, new.documents),
         *_expiries(held, outcome),
     )
@@ -158,17 +158,21 @@ def _keys(member: MemberEntry, before: tuple[KeyEntry, ...], after: tuple[KeyEnt
         yield _told("key-order", member.id, f"{member.name} 密钥次序变化", f"{member.name} keys in another order")
 
 
-def _holds(before: tuple[Hold, ...], after: tuple[Hold, ...]) -> Iterator[Difference]:
+def _holds(before: tuple[Hold, ...], after: tuple[Hold, ...], roll: Roll) -> Iterator[Difference]:
+    names = {officer.keyid: officer.name for officer in roll.officers}
+    names |= {member.id: f"{member.name}（{member.id}）" for member in roll.members.values()}
     for hold in after:
         if hold not in before:
-            until = format_time(hold.until)
-            zh = f"临时暂停 {hold.member} 至 {until}：{hold.reason or '未写理由'}"
-            en = f"Hold on {hold.member} until {until}: {hold.reason or 'no reason given'}"
+            until, officer = format_time(hold.until), names.get(hold.officer, hold.officer)
+            member = names.get(hold.member, hold.member)
+            zh = f"{officer} 临时暂停 {member} 至 {until}：{hold.reason or '未写理由'}"
+            en = f"{officer} holds {member} until {until}: {hold.reason or 'no reason given'}"
             yield _told("hold-placed", hold.member, zh, en)
+    kept = {hold.member for hold in after}
     for hold in before:
-        if hold.member not in {kept.member for kept in after}:
-            zh, en = f"解除对 {hold.member} 的临时暂停", f"Hold on {hold.member} lifted"
-            yield _told("hold-lifted", hold.member, zh, en)
+        if hold.member not in kept:
+            member = names.get(hold.member, hold.member)
+            yield _told("hold-lifted", hold.member, f"解除对 {member} 的临时暂停", f"Hold on {member} lifted")
 
 
 def _documents(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[Difference]:

@@ -38,7 +38,7 @@ def read_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         _refuse("json-encoding", "文件不是 UTF-8。", "The document is not UTF-8.")
-    if "\\" in text and _NUL.search(text):
+    if "\\u0000" in text and _NUL.search(text):
         _refuse("json-nul", "文件含有空字符。", "The document holds a NUL character.")
     _check_depth(data)
     try:

@@ -230,6 +230,7 @@ def complete(held: MemberList | None, draft: Draft, hub_signer: Signer, *, now: 
                 role=count.role,
                 missing=count.missing,
             )
+    _check_holders(held, draft)
     files = _assemble(held, draft)
     files = resign(files, hub_signer, now=now)
     first = min((path for path in files if role_of(path) == ROOT), key=version_in)
@@ -272,6 +273,16 @@ def read_draft(data: bytes) -> Draft:
         raise InputRefused("draft-empty", "草稿没有内容。", "The draft holds nothing to sign.")
     files = {path: text.encode() for path, text in document["files"].items()}
     return Draft(document["federation"], document["base"], metadata, files)
+
+
+def _check_holders(held: MemberList | None, draft: Draft) -> None:
+    """Raise TrustError where a new hold names another officer than the one who signed it."""
+    if held is None or HOLD not in draft.metadata:
+        return
+    signed = {keyid for count in progress(held, draft) if count.role == HOLD for keyid in count.signed}
+    for hold in read_outcome(held, draft).holds:
+        if hold not in held.holds and hold.officer not in signed:
+            raise TrustError("hold-officer", "临时暂停的签署人不符。", "A hold names an officer who has not signed it.")
 
 
 def _assemble(held: MemberList | None, draft: Draft) -> dict[str, bytes]:

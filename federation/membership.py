@@ -32,7 +32,7 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from federation.documents import sha256_hex
-from federation.errors import GonghuiError, TrustError
+from federation.errors import GonghuiError, StorageError, TrustError
 from federation.metadata import (
     HOLD,
     MAX_BYTES,
@@ -151,7 +151,8 @@ def refresh(root: bytes, held: Files, fetch: Fetch, *, federation: str, now: dat
     """Return the newest list that `fetch` serves, verified from the pinned `root` and against what is `held`.
 
     `held` are the files of the last list, empty at first; `fetch(path)` returns bytes, or None where there is no such
-    file, and may raise NetworkError. Raise TrustError (codes at the head of this module); nothing partial is returned.
+    file, and may raise NetworkError. Raise TrustError (codes at the head of this module), StorageError
+    where no temporary folder can be written; nothing partial is returned.
     """
     port = _Port(fetch)
     check_metadata(root, ROOT)
@@ -162,6 +163,12 @@ def refresh(root: bytes, held: Files, fetch: Fetch, *, federation: str, now: dat
             files, targets = _update(Path(folder), root, held, port, now)
     except (exceptions.RepositoryError, exceptions.DownloadError) as error:
         raise _explain(error, port, versions) from error
+    except OSError as error:
+        raise StorageError(
+            "list-folder",
+            "无法写入临时目录，请检查磁盘空间和权限。",
+            "The temporary folder cannot be written; look at disk space and permissions.",
+        ) from error
     found = _read(files, targets, federation)
     _check_not_older(found, versions)
     return found

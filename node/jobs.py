@@ -20,7 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from federation.errors import GonghuiError
 from node.audit.tally import write_counts
 from node.context import Node
-from node.exchange.inbox import Handlers
+from node.exchange.inbox import Handlers, take_known
 from node.exchange.status import SYNC_JOB
 from node.exchange.sync import exit_code_of, run_round
 from node.http.problems import place_of
@@ -42,7 +42,11 @@ class Job:
 
 
 def start_jobs(node: Node, handlers: Handlers, extra: Iterable[Job] = ()) -> BackgroundScheduler:
-    """Start the scheduler of this process; end it with `.shutdown()`. `extra` are jobs of other parts."""
+    """Start the scheduler of this process; end it with `.shutdown()`. `extra` are jobs of other parts.
+
+    First of all, what an older program could not judge is judged anew.
+    """
+    take_known(node, handlers)
     scheduler = BackgroundScheduler(timezone=UTC)
     for job in (*default_jobs(node, handlers), *extra):
         scheduler.add_job(

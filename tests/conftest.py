@@ -20,7 +20,7 @@ from federation.keys import (
     read_signer,
 )
 from node import (
-    cli,  # noqa: F401  every table must be known before tables are created
+    tables,  # noqa: F401  every table must be known before tables are created
 )
 from node.config import Settings
 from node.context import NODE_ID, Node

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import node.tables  # noqa: F401  whoever opens a database knows every table
 from federation.errors import GonghuiError
 from node.access.permissions import Actor
 from node.access.service import actor_of_token

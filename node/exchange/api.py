@@ -1,4 +1,4 @@
-"""The exchange over HTTP: `GET /.well-known/gonghui` and `POST /exchange/v1/pull|push|missing|ping|heads|witness|...`.
+"""The exchange over HTTP: `GET /.well-known/gonghui`, `POST /exchange/v1/pull|push|missing|catalogue|ping|heads|...`.
 
 Only GET and POST, nothing that matters in a header: campus firewalls rewrite both. Each request is verified before it
 is parsed and answered once (audience, nonce, time window). What is served are stored bytes, verbatim; a page's order
@@ -26,6 +26,7 @@ from node.exchange.heads import serve_heads
 from node.exchange.inbox import PUSH, check_room, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
+from node.exchange.offered import list_offered
 from node.exchange.refreshing import note_versions
 from node.exchange.revocation import last_checkpoint, serve_proof
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
@@ -116,6 +117,15 @@ def ping(node: NodeOf, body: Body) -> Response:
     opened, _, page = _open(node, body, "ping")
     note_versions(node, opened.member, opened.body)
     return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened))
+
+
+@router.post("/exchange/v1/catalogue")
+def catalogue(node: NodeOf, body: Body) -> Response:
+    """Answer with what of the catalogue this caller may read: `{"catalogue", "indicators": [{"code", "level"}]}`."""
+    opened, _, page = _open(node, body, "catalogue")
+    with node.database.read() as session:
+        offered = list_offered(session, opened.member)
+    return _answer(node, opened, page, offered)
 
 
 @router.post("/exchange/v1/heads")

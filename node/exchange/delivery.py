@@ -19,7 +19,7 @@ from federation.errors import TrustError
 from federation.request import Answer
 from node.context import Node
 from node.stream.models import OutboxItem, StoredRecord
-from node.stream.service import DELIVERED, REFUSED, WAITING
+from node.stream.outbox import DELIVERED, REFUSED, WAITING
 
 MAX_RECORDS = 50
 MAX_BYTES = 1_048_576

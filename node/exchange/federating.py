@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
+from federation.catalogue import load_catalogue
 from federation.changes import key_entry
 from federation.drafts import found
 from federation.errors import Conflict
+from federation.grants import default_grants
 from federation.keys import public_pem
 from federation.officers import read_card
-from federation.roll import HUB, MemberEntry, Officer, Roll
+from federation.roll import GRANTS, HUB, MemberEntry, Officer, Roll
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -106,4 +108,5 @@ def _first_roll(
         officers=officers,
         threshold=threshold,
         members=members,
+        documents={GRANTS: default_grants(load_catalogue())},
     )

@@ -39,6 +39,7 @@ from node.exchange.receipts import issue_receipt
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
+from node.stream.outbox import fill_outbox
 from node.stream.sealed import find_keyring, own_member
 from node.stream.service import (
     CARRIED,
@@ -48,6 +49,7 @@ from node.stream.service import (
     QUARANTINED,
     SEALED,
     UNPROVEN,
+    find_federation,
     get_federation,
     keep,
 )
@@ -55,7 +57,8 @@ from node.stream.service import (
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
 Handlers = Mapping[str, Handler]
 
-PUSH, PULL, FILE = "push", "pull", "file"  # `via`; what was pushed is receipted
+PUSH, PULL, RELAY, FILE = "push", "pull", "relay", "file"  # `via`
+RECEIPTED = frozenset({PUSH, RELAY, FILE})  # whoever pulls says by its cursor what it has
 MAX_WAITING, MAX_REFUSED = 2_000, 10_000
 MAX_WAITING_OF_ONE = 200  # records of one origin while the member list has expired
 EXPIRED = "list-expired"
@@ -109,7 +112,7 @@ class _Inbox:
 def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *, via: str) -> Outcome:
     """Take one document in: its place, its content, its receipt, and whatever waited for it. Raises StorageError only.
 
-    `via` is `push`, `pull` or `file`.
+    `via` is `push`, `pull`, `relay` or `file`.
     """
     inbox = _open(session, node, handlers)
     outcome = _receive_one(inbox, envelope, via)
@@ -141,6 +144,12 @@ def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
     """
     inbox = _open(session, node, handlers)
     return _take_waiting(inbox) + _judge_again(inbox)
+
+
+def take_known(node: Node, handlers: Handlers) -> int:
+    """As `take_waiting`, at start-up: this program may know what the one before did not."""
+    with node.database.write() as session:
+        return take_waiting(session, node, handlers) if find_federation(session) else 0
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
@@ -218,7 +227,9 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
         inbox.session.flush()
     stored = keep(inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged")
     outcome = _judge(inbox, stored, record)
-    if via == PUSH or stored.state == QUARANTINED:  # whoever serves the stream on shows the receipt in its place
+    if stored.origin == inbox.node.node_id:  # our own, back after a restore: it goes out again, to be sure
+        fill_outbox(inbox.session, inbox.node.node_id, inbox.federation, stored)
+    elif via in RECEIPTED or stored.state == QUARANTINED:  # whoever serves on shows the receipt in the record's place
         issue_receipt(inbox.session, inbox.node, stored, at)
     return outcome
 
@@ -336,7 +347,7 @@ def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
         return outcome
     if outcome.record is not None and outcome.record.keyid not in read_envelope(stored.envelope).keyids:
         _take_signature(inbox, stored, outcome.record)
-    if via == PUSH and stored.origin != inbox.node.node_id:
+    if via in RECEIPTED and stored.origin != inbox.node.node_id:
         issue_receipt(inbox.session, inbox.node, stored, inbox.node.clock())
     return replace(outcome, code=stored.code)
 

@@ -1,7 +1,11 @@
-"""Table of what the nodes of a federation have told each other in figures."""
+"""Tables of what the nodes of a federation have told each other in figures, and of what travels in parcels."""
+
+from datetime import datetime
 
 from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
+
+from node.db import UtcDateTime
 
 
 class SharedFigure(SQLModel, table=True):
@@ -23,3 +27,33 @@ class SharedFigure(SQLModel, table=True):
     dataflow: str
     record_id: str
     revision: int = Field(sa_type=BigInteger)
+
+
+class PeerParcels(SQLModel, table=True):
+    """Parcels to and from one peer: numbers given and seen, and what its newest manifest said of itself."""
+
+    __tablename__ = "peer_parcels"
+    federation: str = Field(primary_key=True)
+    peer_id: str = Field(primary_key=True)
+    number_out: int = Field(default=0, sa_type=BigInteger)
+    number_in: int = Field(default=0, sa_type=BigInteger)
+    receipted: str = "{}"  # JSON: stream -> sequence up to which the peer has our receipts
+    receipts_sent: str = "{}"  # JSON: the same, of what lies in the mailbox or was taken out of it
+    misses: str = "[]"  # JSON: ranges the peer lacks
+    membership: str = "{}"  # JSON: role -> version the peer holds
+    exported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    imported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class MailboxParcel(SQLModel, table=True):
+    """At the hub: a parcel from one college to another, as bytes. Its content is for the recipient."""
+
+    __tablename__ = "mailbox_parcel"
+    id: str = Field(primary_key=True)
+    federation: str
+    sender: str = Field(index=True)
+    recipient: str = Field(index=True)
+    size_bytes: int
+    put_at: datetime = Field(sa_type=UtcDateTime)
+    state: str = "kept"  # or expired: then nothing but this row is left, until its sender has seen it
+    data: bytes

@@ -22,6 +22,26 @@ def issue_receipt(session: Session, node: Node, stored: StoredRecord, at: dateti
     existing = session.get(Receipt, stored.id)
     if existing is not None and (existing.verdict, existing.code) == (verdict, stored.code):
         return existing
+    envelope = _build(node, stored, verdict, stored.code, at)
+    receipt = existing or Receipt(record_id=stored.id, id="", verdict="", envelope=b"", issued_at=at)
+    receipt.id, receipt.envelope = read_envelope(envelope).id, envelope
+    receipt.verdict, receipt.code, receipt.issued_at = verdict, stored.code, at
+    session.add(receipt)
+    session.flush()
+    return receipt
+
+
+def build_stand_in(session: Session, node: Node, record_id: str) -> tuple[str, bytes]:
+    """Return (id, envelope) of our refusal to hand a record to a reader who has no grant: the same for each of them.
+
+    It is not kept: the record stands here as it is. Its time is that of the record's arrival.
+    """
+    stored = session.get_one(StoredRecord, record_id)
+    envelope = _build(node, stored, QUARANTINED, "grant-missing", stored.stored_at)
+    return read_envelope(envelope).id, envelope
+
+
+def _build(node: Node, stored: StoredRecord, verdict: str, code: str, at: datetime) -> bytes:
     payload = {
         "version": 1,
         "issuer": node.node_id,
@@ -33,13 +53,7 @@ def issue_receipt(session: Session, node: Node, stored: StoredRecord, at: dateti
             "sequence": stored.sequence,
         },
         "verdict": verdict,
-        "code": stored.code,
+        "code": code,
         "issued_at": format_time(at),
     }
-    envelope = sign(dump_document(payload), RECEIPT_TYPE, node.signer)
-    receipt = existing or Receipt(record_id=stored.id, id="", verdict="", envelope=b"", issued_at=at)
-    receipt.id, receipt.envelope = read_envelope(envelope).id, envelope
-    receipt.verdict, receipt.code, receipt.issued_at = verdict, stored.code, at
-    session.add(receipt)
-    session.flush()
-    return receipt
+    return sign(dump_document(payload), RECEIPT_TYPE, node.signer)

@@ -35,7 +35,8 @@ from node.stream.models import (
     ProvenRecord,
     StoredRecord,
 )
-from node.stream.service import CURRENT, REVOKED, UNPROVEN, WAITING, find_member, get_federation
+from node.stream.outbox import WAITING
+from node.stream.service import CURRENT, REVOKED, UNPROVEN, find_member, get_federation
 
 OP = "log/proof"
 MAX_ASKED = 50

@@ -1,20 +1,24 @@
 """What a peer may read of our log: deny by default, stored bytes verbatim, one page at a time.
 
 Only the hub serves what others have signed, unless one asks for a place. A quarantined record is never served: our
-signed refusal stands in its place, so that it blocks nothing behind it; a placeholder is another's refusal and is not
-passed on. The statements are built once: this is the hot path of every round of every peer.
+signed refusal stands in its place, so that it blocks nothing behind it; the same for a release of whose dataflow the
+grants do not let this reader read each node's figures. A placeholder is another's refusal and is not passed on. What is
+sealed to others is served as it is. The statements are built once: this is the hot path of every round of every peer.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Select, and_, bindparam, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, Select, String, and_, bindparam, func, or_, select
 from sqlmodel import Session, col
 
 from federation.acceptance import ALL, HUB
+from federation.grants import Grants, dataflow_of
 from federation.keys import Member
 from node.context import Node
+from node.exchange.receipts import build_stand_in
 from node.prepared import Prepared
+from node.stream.listed import find_grants
 from node.stream.models import Receipt, StoredRecord
 from node.stream.service import PLACEHOLDER, QUARANTINED, UNPROVEN
 
@@ -22,6 +26,8 @@ MAX_ITEMS = 50
 
 _POSITION = col(StoredRecord.position)
 _IS_QUARANTINED = col(StoredRecord.state) == QUARANTINED
+_BLANK, _GROUPS = bindparam("blank", " ", type_=String), bindparam("groups", type_=String)  # ` group:a  group:b `
+_TO_GROUP = func.replace(_GROUPS, _BLANK + col(StoredRecord.stream) + _BLANK, "", type_=String) != _GROUPS
 _OF_FEDERATION = col(StoredRecord.federation) == bindparam("federation")
 _SERVES = or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we"))
 _READABLE = and_(
@@ -30,6 +36,7 @@ _READABLE = and_(
         col(StoredRecord.stream) == ALL,
         col(StoredRecord.stream) == bindparam("to_reader"),
         and_(col(StoredRecord.stream) == HUB, bindparam("reader_is_hub", type_=Boolean)),
+        _TO_GROUP,
     ),
 )
 _MAY_READ = and_(_READABLE, _SERVES)
@@ -60,7 +67,13 @@ def _sizes(where: ColumnElement[bool]) -> Select[Any]:
 
 
 def _rows(where: ColumnElement[bool]) -> Select[Any]:
-    record = (col(StoredRecord.id), col(StoredRecord.state), col(StoredRecord.envelope))
+    record = (
+        col(StoredRecord.id),
+        col(StoredRecord.state),
+        col(StoredRecord.envelope),
+        col(StoredRecord.kind),
+        col(StoredRecord.subject),
+    )
     columns: tuple[Any, ...] = (*record, col(Receipt.id), col(Receipt.envelope))
     found: Select[Any] = select(*columns).select_from(StoredRecord)
     found = found.outerjoin(Receipt, and_(col(Receipt.record_id) == col(StoredRecord.id), _IS_QUARANTINED))
@@ -85,12 +98,13 @@ EMPTY_PAGE = Page([], 0, more=False)
 
 def read_page(session: Session, node: Node, member: Member, hub_id: str, cursor: int, limit: int = MAX_ITEMS) -> Page:
     """Return what follows position `cursor` for this reader: at most 50 records and 1 MiB, but at least one record."""
-    return _page(session, node, _PAGE_AFTER, {**_reader(node, member, hub_id), "cursor": cursor}, limit)
+    return _page(session, node, member, _PAGE_AFTER, {**_reader(node, member, hub_id), "cursor": cursor}, limit)
 
 
 def read_missing(session: Session, node: Node, member: Member, hub_id: str, wanted: dict[str, Any]) -> Page:
     """Return the records `first` to `last` of one stream of one origin; a node may ask for its own, after a restore."""
-    return _page(session, node, _PAGE_RANGE, {**_reader(node, member, hub_id), "cursor": 0, **wanted}, MAX_ITEMS)
+    values = {**_reader(node, member, hub_id), "cursor": 0, **wanted}
+    return _page(session, node, member, _PAGE_RANGE, values, MAX_ITEMS)
 
 
 def _reader(node: Node, member: Member, hub_id: str) -> dict[str, Any]:
@@ -99,13 +113,19 @@ def _reader(node: Node, member: Member, hub_id: str) -> dict[str, Any]:
         "reader": member.id,
         "to_reader": f"node:{member.id}",
         "reader_is_hub": member.is_hub,
+        "groups": "".join(f" group:{group} " for group in member.groups),
         "we": node.node_id,
         "we_are_hub": node.node_id == hub_id,
     }
 
 
 def _page(
-    session: Session, node: Node, statements: tuple[Prepared, Prepared], values: dict[str, Any], limit: int
+    session: Session,
+    node: Node,
+    member: Member,
+    statements: tuple[Prepared, Prepared],
+    values: dict[str, Any],
+    limit: int,
 ) -> Page:
     """Look at sizes first, so that no more is loaded than the page may hold."""
     limit = min(limit, node.settings.exchange.page_records, MAX_ITEMS)
@@ -117,8 +137,17 @@ def _page(
             break
         total, last, count = total + size, position, count + 1
     rows = statements[1].all(connection, {**values, "until": last}) if count else []
-    enclosed = [
-        (receipt_id, receipt) if state == QUARANTINED else (identity, envelope)
-        for identity, state, envelope, receipt_id, receipt in rows
-    ]
+    grants = find_grants(session, member.federation)
+    enclosed = []
+    for identity, state, envelope, kind, subject, receipt_id, receipt in rows:
+        if state == QUARANTINED:
+            enclosed.append((receipt_id, receipt))
+        elif grants is None or _may_have(grants, member, dataflow_of(kind, subject)):
+            enclosed.append((identity, envelope))
+        else:
+            enclosed.append(build_stand_in(session, node, identity))
     return Page(enclosed, last, more=len(sizes) > count)
+
+
+def _may_have(grants: Grants, member: Member, dataflow: str) -> bool:
+    return not dataflow or grants.may_read(member, dataflow)

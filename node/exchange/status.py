@@ -23,8 +23,9 @@ from node.stream.models import (
     StoredRecord,
     WaitingDocument,
 )
+from node.stream.outbox import WAITING
 from node.stream.peers import list_peers, list_reachable
-from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, WAITING, find_federation, read_content
+from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, find_federation, read_content
 
 SYNC_JOB = "job:sync"
 SHOWN = 200

@@ -4,8 +4,8 @@ A row is one cell of one indicator and period: the combined figure with its stat
 node's value beside the quartile band of the others, and the ids of the records that the figure rests on. Reads only.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import product
@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue, read_dims
 from federation.errors import InputRefused, Text
+from federation.grants import NODES, TOTALS
 from federation.periods import YEAR, read_period
 from federation.rollup import (
     COUNT_YES,
@@ -38,9 +39,12 @@ from federation.rollup import (
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.models import SharedFigure
+from node.exchange.offered import level_of
 from node.exchange.shared import list_periods, load_shared
+from node.stream.listed import find_grants
 from node.stream.models import Federation
 from node.stream.peers import ACTIVE, list_peers
+from node.stream.sealed import own_member
 from node.stream.service import find_federation
 
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
@@ -151,6 +155,7 @@ class _Members:
     names: Mapping[str, str]
     own: str
     persons: Mapping[str, int]
+    level: Callable[[Indicator], str]  # at which the grants let this node read: `nodes`, `totals`, "" its own alone
 
 
 def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: Iterable[Table] | None = ((),)) -> View:
@@ -168,7 +173,8 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
         names = _expected(session, node, federation)
         wanted = (defined.code, STAFF_TOTAL)
         figures = load_shared(session, federation.id, names, label, wanted) if federation else []
-    members = _Members(names, node.node_id, _persons(figures))
+        level = _levels(session, node, federation)
+    members = _Members(names, node.node_id, _persons(figures), level)
     mine = [figure for figure in figures if figure.indicator == defined.code]
     cells = [cell for table in chosen for cell in _cells(catalogue, defined, table)]
     told = {figure.origin for figure in mine if figure.status != "O"}
@@ -185,7 +191,8 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
         federation = find_federation(session)
         names = _expected(session, node, federation)
         figures = load_shared(session, federation.id, names, label) if federation else []
-    members = _Members(names, node.node_id, _persons(figures))
+        level = _levels(session, node, federation)
+    members = _Members(names, node.node_id, _persons(figures), level)
     by_indicator: dict[str, list[SharedFigure]] = {}
     for figure in figures:
         by_indicator.setdefault(figure.indicator, []).append(figure)
@@ -259,6 +266,15 @@ def _expected(session: Session, node: Node, federation: Federation | None) -> di
     return own | names
 
 
+def _levels(session: Session, node: Node, federation: Federation | None) -> Callable[[Indicator], str]:
+    """Return what tells at which level this node may read an indicator; everything that came, where no grants are."""
+    grants = find_grants(session, federation.id) if federation else None
+    if federation is None or grants is None:
+        return lambda _: NODES
+    own = own_member(session, node, federation)
+    return lambda indicator: level_of(grants, own, indicator)
+
+
 def _persons(figures: list[SharedFigure]) -> dict[str, int]:
     totals = [figure for figure in figures if (figure.indicator, figure.dims) == (STAFF_TOTAL, "")]
     return {figure.origin: int(figure.value) for figure in totals if figure.status == "A"}
@@ -277,16 +293,18 @@ def _rows(
     figures: list[SharedFigure],
     members: _Members,
 ) -> list[ViewRow]:
+    level = members.level(indicator)
     by_cell: dict[str, list[SharedFigure]] = {cell: [] for cell in cells}
     for figure in figures:
-        if figure.dims in by_cell:
+        if figure.dims in by_cell and (level or figure.origin == members.own):
             by_cell[figure.dims].append(figure)
     labels = {
         (letter, code.code): code.name
         for letter in {letter for table in indicator.released for letter in table}
         for code in catalogue.dimension(indicator, letter).codes
     }
-    return [_row(indicator, period, cell, by_cell[cell], members, labels) for cell in cells]
+    rows = [_row(indicator, period, cell, by_cell[cell], members, labels) for cell in cells]
+    return [_without_nodes(row) for row in rows] if level == TOTALS else rows
 
 
 def _row(
@@ -317,6 +335,12 @@ def _row(
         nodes,
         tuple(sorted({node.record_id for node in nodes if node.status != MISSING})),
     )
+
+
+def _without_nodes(row: ViewRow) -> ViewRow:
+    """Return the combined figure and our own alone."""
+    own = (row.own,) if row.own else ()
+    return replace(row, nodes=own, band=None, sources=tuple(node.record_id for node in own))
 
 
 def _part(figure: SharedFigure) -> Part:

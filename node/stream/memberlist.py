@@ -14,9 +14,11 @@ from sqlmodel import Session, col, delete, select
 from federation.anchor import build_anchor
 from federation.errors import TrustError
 from federation.membership import Files, MemberList, open_list
+from federation.metadata import TARGETS
 from federation.roll import KeyEntry, MemberEntry
 from node.audit import write_audit
 from node.context import Node
+from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
 from node.stream.peers import find_peer, list_peers
 from node.stream.service import ACTIVE, SUSPENDED
@@ -93,6 +95,7 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     federation = session.get_one(Federation, found.federation)
     federation.name, federation.hub_id = found.roll.name, found.roll.hub
     session.add(federation)
+    keep_listed(session, federation.id, found.versions[TARGETS], found.roll.documents)
     take_members(session, node, found, at)
     if before != found.versions and any(before.get(role) != found.versions.get(role) for role in ("root", "targets")):
         write_audit(

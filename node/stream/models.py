@@ -69,6 +69,7 @@ class OutboxItem(SQLModel, table=True):
     verdict: str = ""  # what the receiver decided: accepted, quarantined, refused, waiting
     code: str = ""  # and why
     receipt: bytes = b""  # the receiver's signed receipt, verbatim; a refusal has none
+    parcel: str = ""  # id of the parcel in which it lies in the hub's mailbox
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -8,13 +8,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from securesystemslib.signer import Key
-from sqlalchemy import ColumnElement, and_, bindparam, func, literal, null
+from sqlalchemy import ColumnElement, and_, bindparam, literal, null
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from federation.acceptance import (
-    ALL,
-    HUB,
     Record,
     check_content_schema,
     check_grant,
@@ -32,11 +30,11 @@ from node.db import lock_number, next_number
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.log import append_leaf
-from node.stream.models import Federation, OutboxItem, Peer, PeerKey, StoredRecord
+from node.stream.models import Federation, Peer, PeerKey, StoredRecord
+from node.stream.outbox import fill_outbox
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from schemas import has_schema, schema_digest
 
-WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
@@ -180,7 +178,7 @@ def append_record(
     record = _sign(node, row, place, said, content, sealing)
     _check_own(session, node, row, record)
     stored = keep(session, record, position=position, stored_at=at)
-    _fill_outbox(session, node, row, stored)
+    fill_outbox(session, node.node_id, row, stored)
     return stored
 
 
@@ -334,22 +332,7 @@ def _check_next_revision(
         )
 
 
-def _fill_outbox(session: Session, node: Node, federation: Federation, stored: StoredRecord) -> None:
-    """Note that a college pushes to the hub, which serves it on; the hub itself is pulled from."""
-    to_hub = stored.stream in {ALL, HUB, f"node:{federation.hub_id}"}
-    carried = read_envelope(stored.envelope).payload_type == SEALED_TYPE  # the hub passes on what it cannot read
-    if federation.hub_id == node.node_id or not (to_hub or carried):
-        return
-    session.add(OutboxItem(record_id=stored.id, peer_id=federation.hub_id, updated_at=stored.stored_at))
-
-
 def read_content(record: StoredRecord) -> dict[str, Any]:
     """Return the content of a record that was verified when it was stored."""
     content: dict[str, Any] = read_object(record.opened or read_envelope(record.envelope).payload)["content"]
     return content
-
-
-def count_waiting(session: Session) -> int:
-    """Return how many records still have to reach a peer."""
-    statement = select(func.count()).select_from(OutboxItem).where(OutboxItem.state == WAITING)
-    return int(session.exec(statement).one())

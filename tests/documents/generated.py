@@ -9,7 +9,7 @@ import click
 import typer.main
 
 from federation import errors
-from node.cli import app
+from node.cli import make_app
 from node.config import sections, toml_value, write_settings_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ _MADE = "<!-- Written by `make documents` from the code; do not edit. -->"
 
 def leaves(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Return (words, command) of every command that does something, in the order of --help."""
-    command = command or typer.main.get_command(app)
+    command = command or typer.main.get_command(make_app())
     if not hasattr(command, "commands"):
         yield path, command
         return
@@ -28,7 +28,7 @@ def leaves(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 def groups() -> set[tuple[str, ...]]:
     """Return the words of every command group that has no command yet."""
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(make_app())
     return {(name,) for name, child in root.commands.items() if not getattr(child, "commands", True)}
 
 
@@ -55,7 +55,7 @@ def commands_text() -> str:
         lines.append(f"| {kind.exit_code} | {kind.__name__} | {meaning.rstrip('.')} |")
     lines += ["", "An error prints its stable code and one sentence, in Chinese or with `--lang en` in English.", ""]
     lines += ["## Options of every command 公共选项", "", "| option | |", "|---|---|"]
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(make_app())
     lines += [_option_line(parameter) for parameter in root.params if parameter.name != "help"]
     for words, command in leaves():
         told = [_text(part) for part in (command.help, command.epilog) if part]
@@ -96,7 +96,7 @@ def documents() -> dict[Path, str]:
 
 def find_command(words: list[str]) -> tuple[click.Command | None, list[str]]:
     """Return the command that these words name, and the words that follow it; None where there is none."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app())
     rest = list(words)
     while rest and hasattr(command, "commands"):
         if rest[0].startswith("-"):

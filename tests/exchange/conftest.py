@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from sqlmodel import Session, select
 
 import schemas
-from federation import validation
+from federation import grants, validation
 from federation.acceptance import Outcome
 from federation.envelope import RECORD_TYPE, join_page, read_envelope, sign
 from federation.errors import InputRefused
@@ -48,6 +48,7 @@ def clear_schema_caches() -> None:
 def sample_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Add one schema that belongs to the tests alone."""
     real = schemas.load_schema_bytes
+    monkeypatch.setattr(grants, "KINDS", (*grants.KINDS, "sample"))
     monkeypatch.setattr(
         schemas,
         "load_schema_bytes",

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -14,38 +13,10 @@ from federation.sealing import GROUP_KEY, key_id
 from node.context import Node
 from node.exchange import inbox
 from node.stream.models import Receipt, StoredRecord
-from node.stream.sealed import take_group_key
 from node.stream.service import read_content
 
+from .club import GROUP, Club
 from .conftest import World
-
-GROUP = "group:women"
-
-
-class Club:
-    """A hub and colleges that know each other's sealing keys and groups, as a signed list would name them."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.nodes: list[Node] = [world.hub]
-        self.groups: dict[str, str] = {}
-        self.left: set[str] = set()
-        world.handlers[GROUP_KEY] = take_group_key
-
-    def add(self, groups: str = "", **options: Any) -> Node:
-        college = self.world.add_college(**options)
-        self.nodes.append(college)
-        self.groups[college.node_id] = groups
-        self.refresh()
-        return college
-
-    def refresh(self) -> None:
-        """Let everybody take the list as it is now."""
-        for to in self.nodes:
-            for other in self.nodes:
-                status = "suspended" if other.node_id in self.left else "active"
-                groups = self.groups.get(other.node_id, "")
-                self.world.introduce(to, other, status, groups, other.sealing_key)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from federation.errors import GonghuiError
 from federation.keys import fingerprint, public_pem
 from node.access.permissions import OFFICER, VIEWER, Actor
-from node.cli import app
+from node.cli import make_app
 from node.context import Node
 from node.exchange.records import export_record, list_records
 from node.stream.service import append_record
@@ -25,7 +25,7 @@ ANN = Actor("a1", "ann", OFFICER)
 
 
 def _run(*arguments: object) -> Any:
-    result = CliRunner().invoke(app, ["--config", "/nonexistent/config.toml", *map(str, arguments)])
+    result = CliRunner().invoke(make_app(), ["--config", "/nonexistent/config.toml", *map(str, arguments)])
     if isinstance(result.exception, GonghuiError):
         return result.exception.exit_code, result.exception.code
     return result.exit_code, result.stdout

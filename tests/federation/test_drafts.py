@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from federation.changes import (
     Change,
@@ -50,7 +52,7 @@ from federation.errors import GonghuiError
 from federation.keys import new_identifier, public_pem
 from federation.membership import refresh
 from federation.officers import build_card, new_officer_key, read_card, read_officer_key
-from federation.roll import MemberEntry
+from federation.roll import KeyEntry, MemberEntry
 from tests.federation.conftest import START, Circle, entry_of, new_signer, officer_of
 
 
@@ -406,3 +408,25 @@ def test_an_officers_card_and_key(circle: Circle) -> None:
     other = json.loads(card) | {"public": _pem(circle.hub)}
     assert _code(lambda: read_card(json.dumps(other).encode())) == "key-not-signer"
     assert _code(lambda: read_card(b"{}")) == "officer-card-unreadable"
+
+
+def test_a_hold_names_the_officer_who_signs_it(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    draft = place_hold(circle.latest, one.id, circle.officers[0].public_key.keyid, now=circle.now)
+    by_another = circle.sign(draft, circle.officers[1])
+    assert _code(lambda: complete(circle.latest, by_another, circle.hub, now=circle.now)) == "hold-officer"
+
+
+def test_a_members_key_of_an_algorithm_to_come_takes_the_list_from_nobody(
+    pair: tuple[Circle, MemberEntry, MemberEntry],
+) -> None:
+    circle, one, two = pair
+    key = rsa.generate_private_key(65537, 2048).public_key()  # not one of the algorithms used here
+    unknown = KeyEntry("ab" * 32, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+    circle.change(_put(replace(one, keys=(unknown, *one.keys))))
+    found = circle.read()
+    assert [key.keyid for key in found.members[one.id].active_keys] == ["ab" * 32, one.keys[0].keyid]
+    stranger = replace(one, id=new_identifier("n"), keys=(replace(unknown, keyid="cd" * 32),))
+    assert _code(lambda: propose(circle.latest, add_member(stranger), now=circle.now)) == "key-type"
+    squatter = replace(two, keys=(replace(unknown, keyid=one.keys[0].keyid), *two.keys))
+    assert _code(lambda: propose(circle.latest, _put(squatter), now=circle.now)) == "list-key-twice"

@@ -1,24 +1,26 @@
 """The member list against rollback, freeze, mixtures, short signatures and expiry: refused, and the old list stays."""
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tuf.api.metadata import Metadata
 
+from bench.membership_bench import make_list
 from federation.anchor import build_anchor, read_anchor
 from federation.changes import add_member, remove_officer, rotate_key, suspend
 from federation.documents import dump_document, sha256_hex
-from federation.drafts import complete, lift_hold, place_hold, propose
+from federation.drafts import complete, lift_hold, place_hold, propose, read_outcome, sign_draft
 from federation.editions import resign
-from federation.errors import GonghuiError, InputRefused, NetworkError, TrustError
+from federation.errors import GonghuiError, InputRefused, NetworkError, StorageError, TrustError
 from federation.keys import public_pem
 from federation.membership import MAX_ROOTS, open_list, refresh
 from federation.metadata import check_metadata, target_name
 from federation.roll import read_holds
-from tests.federation.conftest import Circle, entry_of, new_signer
+from tests.federation.conftest import START, Circle, entry_of, new_signer
 
 
 def test_a_newcomer_reads_the_list_from_its_anchor_alone(circle: Circle) -> None:
@@ -453,3 +455,36 @@ def test_garbage_is_no_anchor() -> None:
     with pytest.raises(InputRefused) as refused:
         read_anchor(b"\x00")
     assert refused.value.code == "anchor-unreadable"
+
+
+def test_three_thousand_members_stay_small_on_the_way() -> None:
+    """One change moves one member file of 64; nothing changed moves two small files."""
+    first, officers, hub = make_list(3_000, START)
+    root, fetched = first.files["1.root.json"], dict[str, int]()
+
+    def fetch_from(files: Mapping[str, bytes]) -> Callable[[str], bytes | None]:
+        def fetch(path: str) -> bytes | None:
+            fetched[path] = len(files.get(path, b""))
+            return files.get(path)
+
+        return fetch
+
+    assert len(first.files) == 69
+    assert sum(len(data) for data in first.files.values()) < 1_600_000
+    resigned = resign(first.files, hub, now=START)
+    refresh(root, first.files, fetch_from(resigned), federation=first.federation, now=START)
+    assert (len(fetched), sum(fetched.values()) < 2_000) == (3, True)
+    fetched.clear()
+    draft = propose(first, suspend(next(each for each in first.members if each != first.roll.hub)), now=START)
+    for officer in officers[:2]:
+        draft = sign_draft(first, draft, officer, seen=read_outcome(first, draft))
+    changed = complete(first, draft, hub, now=START)
+    refresh(root, first.files, fetch_from(changed.files), federation=first.federation, now=START)
+    assert (len(fetched), sum(fetched.values()) < 80_000) == (6, True)
+
+
+def test_a_folder_that_cannot_be_written_is_told(circle: Circle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    with pytest.raises(StorageError) as refused:
+        circle.read()
+    assert refused.value.code == "list-folder"

@@ -32,7 +32,7 @@ import sys, time
 from pathlib import Path
 from sqlalchemy import event
 from federation.keys import new_private_pem, read_signer
-from node import cli
+from node import tables
 from node.access.permissions import OFFICER, Actor
 from node.config import Settings
 from node.context import Node

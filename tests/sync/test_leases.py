@@ -19,7 +19,7 @@ WORKER = """
 import os, sys, threading, time
 from datetime import datetime, UTC
 from pathlib import Path
-from node import cli
+from node import tables
 from node.clock import now
 from node.config import Settings
 from node.context import Node
@@ -47,7 +47,7 @@ scheduler.shutdown()
 """
 HOLDER = """
 import sys, time
-from node import cli
+from node import tables
 from node.clock import now
 from node.db import Database
 from node.stream.leases import take_lease

@@ -1,0 +1,233 @@
+"""Bundles: parcels in one file for a stick or a mail, with a summary to print and put beside it.
+
+A bundle for the hub also carries what waits for other colleges; the hub lays that into its mailbox, and its own bundle
+for a college carries what lies there for it. So one courier's trip to the hub and back is enough for everything.
+Importing looks at the whole file first: one that is cut off or was changed is refused as a whole.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from sqlmodel import Session
+
+from federation.documents import MAX_INTEGER
+from federation.errors import GonghuiError, InputRefused, TrustError
+from federation.parcel import EVERYBODY, RawParcel, peek_audience, read_bundle
+from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
+from node.clock import format_time
+from node.context import Node
+from node.exchange import mailbox
+from node.exchange.inbox import FILE, Handlers
+from node.exchange.parcels import Packed, pack, pack_for_all
+from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
+from node.stream.models import Federation
+from node.stream.outbox import waiting_peers
+from node.stream.peers import find_peer, get_peer, list_peers
+from node.stream.service import get_federation
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What an export holds. `parcels` in the order of the file."""
+
+    origin: str
+    audience: str
+    number: int  # of its last parcel
+    issued_at: datetime
+    parcels: tuple[bytes, ...]
+    records: int
+    receipts: int
+
+    def parts(self, max_bytes: int = 0) -> list[bytes]:
+        """Return the contents of the files, cut between parcels so that each has about `max_bytes`; 0: one file."""
+        files: list[bytes] = []
+        for parcel in self.parcels:
+            if files and (not max_bytes or len(files[-1]) + len(parcel) < max_bytes):
+                files[-1] += parcel + b"\n"
+            else:
+                files.append(parcel + b"\n")
+        return files
+
+
+@dataclass
+class Preview:
+    """What a file says of itself, and which of its manifests hold; `code` is why one does not."""
+
+    sha256: str = ""
+    size_bytes: int = 0
+    parcels: list[dict[str, Any]] = field(default_factory=list)
+
+
+def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
+    """Pack everything for the node `to`, or with `*` for whoever reads it; raise NotPermitted, InputRefused."""
+    check_permission(actor, "sync.run")
+    with node.database.write() as session:
+        federation = get_federation(session)
+        if to == EVERYBODY:
+            packed, carried = pack_for_all(session, node, federation), []
+        else:
+            peer = get_peer(session, federation.id, to)
+            if peer.id == node.node_id:
+                raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
+            carried = _carried(session, node, federation, to)
+            packed = pack(session, node, federation, peer)
+        at = node.clock()
+        write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
+    parcels = (*carried, *(item.data for item in packed))
+    last: Packed = packed[-1]
+    return Bundle(
+        node.node_id,
+        to,
+        last.number,
+        at,
+        parcels,
+        sum(item.records for item in packed),
+        sum(item.receipts for item in packed),
+    )
+
+
+def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers) -> Taken:
+    """Take in a bundle, its parcels in the order of their origin's log.
+
+    Raise TrustError, NotPermitted, InputRefused.
+    """
+    check_permission(actor, "sync.run")
+    firsts = [_first_of(node, raw) for raw in _read(file)]  # the whole file, before anything is taken
+    if not firsts:
+        raise InputRefused("bundle-empty", "文件是空的。", "The file is empty.")
+    taken = Taken()
+    for first in sorted(set(firsts)):
+        for raw, its_first in zip(_read(file), firsts, strict=True):
+            if its_first == first:
+                taken.add(_take(node, raw, handlers))
+    with node.database.write() as session:
+        at = node.clock()
+        write_audit(session, account_id=actor.account_id, action="bundle.import", subject=node.node_id, at=at)
+    return taken
+
+
+def _first_of(node: Node, raw: RawParcel) -> int:
+    """Return where a parcel begins in its origin's log; one whose signer the file itself may introduce comes last."""
+    try:
+        return open_parcel(node, raw).says.log_first
+    except TrustError as error:
+        if error.code != "key-unknown":
+            raise
+        return MAX_INTEGER
+
+
+def show_bundle(node: Node, actor: Actor, file: IO[bytes]) -> Preview:
+    """Return what a file holds without taking anything in; raise TrustError where it is no whole bundle."""
+    check_permission(actor, "sync.read")
+    preview = Preview()
+    for raw in _read(file):
+        said = peek_audience(raw)
+        try:
+            open_parcel(node, raw)
+            code = ""
+        except GonghuiError as error:
+            code = error.code
+        with node.database.read() as session:
+            origin = find_peer(session, said["audience"]["federation"], said["origin"])
+        preview.parcels.append(
+            {
+                "origin": said["origin"],
+                "name": origin.name if origin else "",
+                "audience": said["audience"]["node"],
+                "number": said["number"],
+                "issued_at": said["issued_at"],
+                "items": len(raw.lines),
+                "files": len(raw.files),
+                "code": code,
+            }
+        )
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(1_048_576):
+        digest.update(chunk)
+        preview.size_bytes += len(chunk)
+    preview.sha256 = digest.hexdigest()
+    return preview
+
+
+def summary_of(bundle: Bundle, names: list[tuple[str, bytes]], titles: dict[str, str]) -> str:
+    """Return the text for the paper that goes with the stick: from, to, number, counts, and the digest of each file."""
+    to = "全体成员 / every member" if bundle.audience == EVERYBODY else _titled(bundle.audience, titles)
+    lines = [
+        "数智工会数据包 / gonghui bundle",
+        "",
+        f"发出 / from      {_titled(bundle.origin, titles)}",
+        f"交给 / to        {to}",
+        f"编号 / number    {bundle.number}",
+        f"时间 / issued    {format_time(bundle.issued_at)}",
+        f"条目 / records   {bundle.records}",
+        f"回执 / receipts  {bundle.receipts}",
+        "",
+    ]
+    for name, data in names:
+        digest = hashlib.sha256(data).hexdigest()
+        groups = [digest[start : start + 4] for start in range(0, 64, 4)]
+        lines += [
+            f"文件 / file      {name}    {len(data)} 字节 / bytes",
+            f"  SHA-256        {' '.join(groups[:8])}",
+            f"                 {' '.join(groups[8:])}",
+        ]
+    lines += [
+        "",
+        "收到后运行 / at the other end:  gonghui bundle show 文件 ; gonghui bundle import 文件",
+        "可重复导入，顺序不限。/ It may be imported twice, and in any order.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def titles_of(node: Node) -> dict[str, str]:
+    """Return the name of each node we know."""
+    with node.database.read() as session:
+        peers = list_peers(session, get_federation(session).id)
+    return {peer.id: peer.name for peer in peers} | {node.node_id: node.settings.node.name}
+
+
+def _titled(identity: str, titles: dict[str, str]) -> str:
+    return f"{titles.get(identity, '')}  {identity}".strip()
+
+
+def _read(file: IO[bytes]) -> Iterator[RawParcel]:
+    file.seek(0)
+    return read_bundle(file)
+
+
+def _carried(session: Session, node: Node, federation: Federation, to: str) -> list[bytes]:
+    """Return the parcels for others that go the same way: to the hub ours for colleges, from it its mailbox."""
+    if federation.hub_id == node.node_id:
+        return mailbox.list_kept(session, federation.id, to)
+    if to != federation.hub_id:
+        return []
+    others = waiting_peers(session) - {federation.hub_id}
+    peers = [peer for identity in sorted(others) if (peer := find_peer(session, federation.id, identity))]
+    return [item.data for peer in peers for item in pack(session, node, federation, peer)]
+
+
+def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:
+    parcel = open_parcel(node, raw)
+    if is_ours(node, parcel):
+        if parcel.origin == node.node_id:
+            return Taken()
+        return take_parcel(node, parcel, handlers, via=FILE)
+    with node.database.write() as session:
+        if get_federation(session).hub_id != node.node_id:
+            raise TrustError("audience-mismatch", "数据包不是给本节点的。", "The bundle is for another node.")
+        mailbox.put(session, node, parcel.origin, parcel.audience, parcel.id, raw.data)
+    return Taken(passed_on=1)
+
+
+def write_parts(out: Path, bundle: Bundle, max_bytes: int) -> list[tuple[Path, bytes]]:
+    """Return the files to write: `out`, or `out` with `.1`, `.2` … before its ending where it is cut in parts."""
+    parts = bundle.parts(max_bytes)
+    if len(parts) == 1:
+        return [(out, parts[0])]
+    return [(out.with_name(f"{out.stem}.{number}{out.suffix}"), data) for number, data in enumerate(parts, 1)]

@@ -1,0 +1,108 @@
+"""The hub's mailbox: parcels that colleges send each other, kept as bytes until the recipient has taken them in.
+
+The hub sees who sends to whom and how much. What is in a parcel is signed, and sealed where its records are; the hub
+needs none of it. A sender has a quota. After three months a parcel's bytes go, and its sender is told: its records
+still wait in the sender's own outbox, and are sent again.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func
+from sqlmodel import Session, col, delete, select, update
+
+from federation.errors import NetworkError
+from node.context import Node
+from node.exchange.models import MailboxParcel
+from node.stream.peers import get_peer
+from node.stream.service import get_federation
+
+KEPT, EXPIRED = "kept", "expired"
+KEEP_FOR = timedelta(days=90)
+MAX_KEPT, MAX_KEPT_BYTES = 1_000, 33_554_432  # of one sender
+RETRY_AFTER_SECONDS = 3_600
+
+
+class MailboxFull(NetworkError):
+    """A sender's parcels fill its share; it tries again later."""
+
+    http_status = 429
+
+
+def put(session: Session, node: Node, sender: str, recipient: str, parcel_id: str, data: bytes) -> None:
+    """Keep a parcel for its recipient; the same again changes nothing. Raise InputRefused, MailboxFull."""
+    federation = get_federation(session)
+    get_peer(session, federation.id, recipient)
+    known = session.get(MailboxParcel, parcel_id)
+    if known is not None:
+        return
+    count, size = session.exec(
+        select(func.count(), func.coalesce(func.sum(MailboxParcel.size_bytes), 0)).where(
+            MailboxParcel.sender == sender, MailboxParcel.state == KEPT
+        )
+    ).one()
+    if count >= MAX_KEPT or size + len(data) > MAX_KEPT_BYTES:
+        raise MailboxFull(
+            "mailbox-full",
+            "汇总节点信箱中本节点的包裹已满，对方取走后再送。",
+            "This node's share of the hub's mailbox is full; it goes on when others have taken theirs.",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
+    session.add(
+        MailboxParcel(
+            id=parcel_id,
+            federation=federation.id,
+            sender=sender,
+            recipient=recipient,
+            size_bytes=len(data),
+            put_at=node.clock(),
+            data=data,
+        )
+    )
+    session.flush()
+
+
+def take_next(session: Session, federation_id: str, recipient: str, skip: set[str]) -> MailboxParcel | None:
+    """Return the oldest parcel for a recipient; it stays until it is acknowledged."""
+    statement = select(MailboxParcel).where(
+        MailboxParcel.federation == federation_id,
+        MailboxParcel.recipient == recipient,
+        MailboxParcel.state == KEPT,
+        col(MailboxParcel.id).not_in(skip),
+    )
+    return session.exec(statement.order_by(col(MailboxParcel.put_at), col(MailboxParcel.id)).limit(1)).first()
+
+
+def acknowledge(session: Session, recipient: str, parcel_ids: list[str]) -> int:
+    """Drop parcels which their recipient has taken in; return how many."""
+    mine = (col(MailboxParcel.recipient) == recipient) & col(MailboxParcel.id).in_(parcel_ids)
+    return session.execute(delete(MailboxParcel).where(mine)).rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def list_kept(session: Session, federation_id: str, recipient: str) -> list[bytes]:
+    """Return all parcels for a recipient, to go by stick."""
+    rows = session.exec(
+        select(MailboxParcel.data)
+        .where(MailboxParcel.federation == federation_id, MailboxParcel.recipient == recipient)
+        .where(MailboxParcel.state == KEPT)
+        .order_by(col(MailboxParcel.put_at), col(MailboxParcel.id))
+    )
+    return list(rows)
+
+
+def list_sent(session: Session, sender: str) -> dict[str, str]:
+    """Return id -> state of a sender's parcels; what has expired is forgotten with this telling."""
+    rows = session.exec(select(MailboxParcel.id, MailboxParcel.state).where(MailboxParcel.sender == sender)).all()
+    return dict(rows)
+
+
+def forget_expired(session: Session, sender: str) -> None:
+    """Drop the rows of a sender's expired parcels, of which it was told."""
+    gone = (col(MailboxParcel.sender) == sender) & (col(MailboxParcel.state) == EXPIRED)
+    session.execute(delete(MailboxParcel).where(gone))
+
+
+def expire(session: Session, now: datetime) -> int:
+    """Drop the bytes of what nobody has fetched for three months; return how many."""
+    old = (col(MailboxParcel.state) == KEPT) & (col(MailboxParcel.put_at) < now - KEEP_FOR)
+    done = session.execute(update(MailboxParcel).where(old).values(state=EXPIRED, data=b"", size_bytes=0))
+    return done.rowcount  # type: ignore[attr-defined, no-any-return]

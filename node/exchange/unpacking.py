@@ -1,0 +1,150 @@
+"""Parcels that came in: each item believed for itself, then what the manifest says of its origin.
+
+Repeatable: what was taken before is a duplicate. The order of parcels does not matter; one that comes too early leaves
+its records waiting, and the next manifest of ours asks for what is missing. No transaction holds more than a page.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmodel import Session, select
+
+from federation.acceptance import open_receipt, read_receipt_payload
+from federation.envelope import RECEIPT_TYPE, Envelope, check_signature
+from federation.errors import TrustError
+from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel
+from federation.request import signing_member
+from node.context import Node
+from node.exchange.inbox import Handlers, receive
+from node.exchange.parcels import parcels_state
+from node.stream.models import OutboxItem, PeerRead, StoredRecord
+from node.stream.outbox import settle_item
+from node.stream.peers import find_peer
+from node.stream.service import find_member, get_federation
+
+PAGE = 50
+
+Taker = Callable[[Session, Node, Envelope], None]  # keeps one statement; raises TrustError where it does not hold
+Takers = Mapping[str, Taker]  # payload type -> its taker; records and receipts need none
+
+
+@dataclass
+class Taken:
+    """What came of a parcel: records by verdict, receipts that settled something, further statements, what failed."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    receipts: int = 0
+    statements: int = 0
+    passed_on: int = 0  # parcels for others, laid into the mailbox
+    codes: Counter[str] = field(default_factory=Counter)  # of what was refused or waits
+
+    def add(self, other: "Taken") -> None:
+        """Add up."""
+        self.records += other.records
+        self.codes += other.codes
+        self.receipts += other.receipts
+        self.statements += other.statements
+        self.passed_on += other.passed_on
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for scripts."""
+        return vars(self) | {"records": dict(self.records), "codes": dict(self.codes)}
+
+
+def open_parcel(node: Node, raw: RawParcel) -> Parcel:
+    """Verify the manifest; raise TrustError. Whether it is for us is the caller's to see."""
+    with node.database.read() as session:
+        federation = get_federation(session)
+        return check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
+
+
+def is_ours(node: Node, parcel: Parcel) -> bool:
+    """Tell whether a parcel is for this node, and not by itself."""
+    return parcel.audience in {node.node_id, EVERYBODY}
+
+
+def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str, takers: Takers | None = None) -> Taken:
+    """Take in what a verified parcel encloses, page by page, and then what it says; raise StorageError only."""
+    if not is_ours(node, parcel):
+        raise TrustError("audience-mismatch", "包裹不是给本节点的。", "The parcel is for another node.")
+    taken = Taken()
+    for start in range(0, len(parcel.items), PAGE):
+        with node.database.write() as session:
+            for envelope in parcel.items[start : start + PAGE]:
+                _take_item(session, node, envelope, handlers, via, takers or {}, taken)
+    with node.database.write() as session:
+        _note_says(session, node, parcel)
+    return taken
+
+
+def _take_item(
+    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, takers: Takers, taken: Taken
+) -> None:
+    taker = takers.get(envelope.payload_type)
+    try:
+        if taker is not None:
+            taker(session, node, envelope)
+            taken.statements += 1
+            return
+        if envelope.payload_type == RECEIPT_TYPE and _settle(session, node, envelope):
+            taken.receipts += 1
+            return
+    except TrustError as error:
+        taken.codes[error.code] += 1
+        return
+    outcome = receive(session, node, envelope.raw, handlers, via=via)
+    taken.records[str(outcome.verdict)] += 1
+    if outcome.code:
+        taken.codes[outcome.code] += 1
+
+
+def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
+    """Keep a receipt on a record of ours; tell whether it is on one. Raise TrustError where it does not hold."""
+    federation = get_federation(session)
+    issuer = signing_member(envelope, lambda keyid: find_member(session, node, federation, keyid))
+    check_signature(envelope, issuer.key)
+    record = session.get(StoredRecord, read_receipt_payload(envelope)["record"]["id"])
+    if record is None or record.origin != node.node_id:
+        return False
+    receipt = open_receipt(envelope, issuer)
+    item = session.exec(
+        select(OutboxItem).where(OutboxItem.record_id == receipt.record_id, OutboxItem.peer_id == issuer.id)
+    ).first()
+    if item is not None and item.receipt != envelope.raw:
+        settle_item(item, receipt.verdict, receipt.code, envelope.raw, node.clock())
+        session.add(item)
+    return True
+
+
+def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
+    """Note what the origin says of itself, unless a newer manifest did; move our cursor where nothing lies between."""
+    peer = find_peer(session, parcel.federation, parcel.origin)
+    if peer is None or parcel.audience == EVERYBODY:
+        return
+    says = parcel.says
+    if says.log_first <= peer.cursor < says.log_last:
+        peer.cursor = says.log_last
+    peer.last_success_at = node.clock()
+    session.add(peer)
+    state = parcels_state(session, parcel.federation, parcel.origin)
+    if parcel.number <= state.number_in:
+        return
+    state.number_in, state.imported_at = parcel.number, node.clock()
+    state.receipted = json.dumps(dict(says.receipted or {}))
+    state.misses = json.dumps([vars(item) for item in says.misses])
+    state.membership = json.dumps(dict(says.membership or {}))
+    session.add(state)
+    if get_federation(session).hub_id == node.node_id:
+        _note_cursor(session, parcel, node)
+
+
+def _note_cursor(session: Session, parcel: Parcel, node: Node) -> None:
+    """At the hub: the member has our log up to its cursor, as if it had pulled."""
+    read = session.get(PeerRead, (parcel.federation, parcel.origin)) or PeerRead(
+        federation=parcel.federation, peer_id=parcel.origin, last_at=node.clock()
+    )
+    read.cursor, read.last_at = parcel.says.cursor, node.clock()
+    session.add(read)

@@ -1,0 +1,69 @@
+"""The outbox: one row for each record and each peer that must get it and does not come for it, made with the record.
+
+    waiting ──receipt──> delivered          nothing leaves the outbox by age: what waits too long is shown, with the
+       ▲ └───refusal───> refused            reason, and a person lets it try again
+       └──────retry─────────┘
+
+A college's records for all, for the hub or for a group go to the hub, which serves them on; what is for one college
+goes to that one, over whatever way there is, and sealed as it is also to the hub. The hub's own records are fetched.
+"""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from federation.envelope import SEALED_TYPE, read_envelope
+from federation.errors import Conflict
+from node.stream.models import Federation, OutboxItem, StoredRecord
+
+WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
+NODE_PREFIX = "node:"
+
+
+def fill_outbox(session: Session, own_id: str, federation: Federation, stored: StoredRecord) -> None:
+    """Note who must get a record of our own, in the transaction that keeps it; the same again changes nothing."""
+    if federation.hub_id == own_id:
+        return
+    reader = stored.stream.removeprefix(NODE_PREFIX)
+    readers = {reader if reader != stored.stream else federation.hub_id}
+    if read_envelope(stored.envelope).payload_type == SEALED_TYPE:
+        readers.add(federation.hub_id)  # which passes on what it cannot read
+    known = session.exec(select(OutboxItem.peer_id).where(OutboxItem.record_id == stored.id)).all()
+    for peer_id in sorted(readers - {own_id, *known}):
+        session.add(OutboxItem(record_id=stored.id, peer_id=peer_id, updated_at=stored.stored_at))
+
+
+def settle_item(item: OutboxItem, verdict: str, code: str, receipt: bytes, at: datetime) -> None:
+    """Note the receiver's receipt, whose signature the caller has checked: the record is delivered."""
+    item.state, item.verdict, item.code, item.receipt, item.parcel = DELIVERED, verdict, code, receipt, ""
+    item.updated_at = at
+
+
+def list_undelivered(session: Session, before: datetime) -> list[tuple[OutboxItem, StoredRecord]]:
+    """Return the dead letters: what a peer refused, and what waits since before `before`; the oldest first."""
+    late = (col(OutboxItem.state) == WAITING) & (col(StoredRecord.stored_at) < before)
+    rows = session.exec(
+        select(OutboxItem, StoredRecord)
+        .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        .where((col(OutboxItem.state) == REFUSED) | late)
+        .order_by(col(StoredRecord.position))
+    ).all()
+    return [(item, record) for item, record in rows]
+
+
+def retry_items(session: Session, item_ids: list[int], at: datetime) -> int:
+    """Let these wait anew, whatever became of them but delivered; return how many. Raise Conflict for none."""
+    rows = session.exec(
+        select(OutboxItem).where(col(OutboxItem.id).in_(item_ids), col(OutboxItem.state) != DELIVERED)
+    ).all()
+    if not rows:
+        raise Conflict("outbox-item-unknown", "没有这样的待发条目。", "Nothing of this kind is in the outbox.")
+    for item in rows:
+        item.state, item.verdict, item.code, item.parcel, item.updated_at = WAITING, "", "", "", at
+        session.add(item)
+    return len(rows)
+
+
+def waiting_peers(session: Session) -> set[str]:
+    """Return the peers for which anything waits."""
+    return set(session.exec(select(OutboxItem.peer_id).where(OutboxItem.state == WAITING).distinct()).all())

@@ -1,0 +1,1 @@
+"""Three transports, the same bytes."""
