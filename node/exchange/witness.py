@@ -149,8 +149,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
             )
             told.witnessed, told.witnessed_at = answer.body["size"], node.clock()
             session.add(told)
-            more = session.exec(_to_send(federation, link.provider.id)).first() is not None
-        if not more and answer.body["code"] != "witness-size":
+        if answer.body["code"] != "witness-size":  # what we cosigned now goes with the next visit
             return got
     return got
 
@@ -165,6 +164,7 @@ def _is_due(node: Node, provider: str) -> bool:
         return (
             not quiet
             or last is None
+            or session.exec(_to_send(federation, provider)).first() is not None
             or log_size(session) > last.size
             or missing_witnesses(session, node, federation, last) > 0
         )
