@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import gate_bench, import_bench, indicator_bench, log_bench, membership_bench
+from bench import (
+    exchange_bench,
+    gate_bench,
+    hostile_bench,
+    hub_bench,
+    import_bench,
+    indicator_bench,
+    log_bench,
+    membership_bench,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BENCHES = ("import", "exchange", "indicator", "gate", "log", "membership")
@@ -47,9 +56,22 @@ MEASURES = (
     Measure("import", ("confirm_ratio",), "confirm the import", "core inserts of all rows it writes",
             import_bench.LIMITS["confirm_ratio"]),
     Measure("exchange", ("accept_release", "ratio"), "accept a release of 2,000 observations",
-            "verify, parse, validate and insert them", 2.0),
+            "verify, parse, validate and insert them", exchange_bench.LIMITS["accept_release"]),
     Measure("exchange", ("signed_pull", "ratio"), "signed pulls of a 290 kB page per second",
-            "a bare endpoint that verifies and reads the same bytes", 0.3, at_least=True),
+            "a bare endpoint that verifies and reads the same bytes", exchange_bench.LIMITS["signed_pull"],
+            at_least=True),
+    Measure("exchange", ("signed_pull", "to_unsigned_ratio"), "signed pulls of a 290 kB page per second",
+            "the same pull without any signature", exchange_bench.LIMITS["unsigned_pull"], at_least=True),
+    Measure("hub", ("ratio",), f"a hub pulls {hub_bench.NODES:,} nodes once", "bare fetch and insert of the same bytes",
+            hub_bench.LIMITS["ratio"]),
+    Measure("hub", ("memory_megabytes",), f"a hub pulls {hub_bench.NODES:,} nodes once", "megabytes of memory",
+            hub_bench.LIMITS["memory_megabytes"]),
+    Measure("hub", ("dead_p95_ratio",), "p95 of delivery with a tenth of the nodes dead", "with all alive",
+            hub_bench.LIMITS["dead_p95_ratio"]),
+    Measure("hostile", ("p95_milliseconds",), "p95 of refusing the worst attack", "milliseconds, 16 connections",
+            hostile_bench.LIMITS["p95_milliseconds"]),
+    Measure("hostile", ("memory_megabytes",), "growth under all attacks", "megabytes of memory",
+            hostile_bench.LIMITS["memory_megabytes"]),
     Measure("indicator", ("ratio",), f"all computable tables of {_STAFF:,} staff, one period",
             "DuckDB runs the same statements", indicator_bench.LIMITS["ratio"]),
     Measure("indicator", ("table_by_table_ratio",), f"all computable tables of {_STAFF:,} staff, one period",

@@ -13,7 +13,7 @@ from federation.metadata import ROOT, check_metadata, signers_of
 from federation.roll import Roll
 from federation.validation import check_schema
 
-MAX_ANCHOR_BYTES = 262_144
+MAX_ANCHOR_BYTES = 1_048_576
 
 
 @dataclass(frozen=True)

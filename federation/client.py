@@ -21,6 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -95,7 +97,7 @@ class PeerClient:
                 headers={"accept": "application/json", "accept-encoding": "gzip", "user-agent": "gonghui"},
                 follow_redirects=False,
                 trust_env=False,
-                verify=ssl.create_default_context(cafile=ca_file or None),
+                verify=_tls_context(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file else 0),
                 proxy=proxy or None,
                 transport=transport,
             )
@@ -220,6 +222,12 @@ class Link:
         keyid = shown.get("keyid") if isinstance(shown, dict) else None
         if isinstance(keyid, str) and keyid not in {key.keyid for key in self.provider.keys}:
             raise _key_changed() from refusal
+
+
+@lru_cache(maxsize=8)
+def _tls_context(ca_file: str, _changed_at: int) -> ssl.SSLContext:
+    """Return what is trusted: built once, as it costs more than a whole visit, and anew when the file changes."""
+    return ssl.create_default_context(cafile=ca_file or None)
 
 
 def _key_changed() -> TrustError:

@@ -20,7 +20,7 @@ from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import Metadata, Role, Root, TargetFile
 
 from federation.changes import Change, apply
-from federation.documents import read_object, sha256_hex
+from federation.documents import MAX_INTEGER, read_object, sha256_hex
 from federation.editions import new_hold, new_root, new_targets, newest_root, resign
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.membership import MemberList, Versions, check_keys, refresh
@@ -114,7 +114,8 @@ def propose(held: MemberList, *changes: Change, now: datetime, renew_root: bool 
     changed = {path: data for path, data in files.items() if known.get(path) != data}
     if new_keys and held.versions[HOLD]:  # who signed it may be an officer no more
         changed[HOLDS] = write_holds(held.holds)
-        metadata[HOLD] = new_hold(changed[HOLDS], held.versions[HOLD] + 1, now)
+        version = _next_hold(held, restart=roll.hub_keyid != old.hub_keyid)
+        metadata[HOLD] = new_hold(changed[HOLDS], version, now)
     return Draft(roll.federation, _base(held), metadata, changed)
 
 
@@ -312,6 +313,9 @@ def _check_base(held: MemberList | None, draft: Draft) -> None:
         raise TrustError("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
     base = _base(held)
     following = {role: check_metadata(data, role).signed.version for role, data in draft.metadata.items()}
+    restarted = following.get(HOLD) == 1 and ROOT in following
+    if restarted:
+        following.pop(HOLD)
     if dict(draft.base) != base or any(version != base[role] + 1 for role, version in following.items()):
         raise Conflict(
             "draft-outdated",
@@ -356,8 +360,22 @@ def _unsigned(draft: Draft) -> dict[str, bytes]:
 
 def _hold_draft(held: MemberList, holds: tuple[Hold, ...], now: datetime) -> Draft:
     data = write_holds(holds)
-    metadata = {HOLD: new_hold(data, held.versions[HOLD] + 1, now)}
+    metadata = {HOLD: new_hold(data, _next_hold(held), now)}
     return Draft(held.federation, _base(held), metadata, {HOLDS: data})
+
+
+def _next_hold(held: MemberList, *, restart: bool = False) -> int:
+    """Return the next version of hold; under a new hub key it begins anew, so no officer can use them all up."""
+    version = held.versions[HOLD] + 1
+    if restart:
+        return 1
+    if version > MAX_INTEGER:
+        raise Conflict(
+            "list-versions-used-up",
+            "版本号已用尽，须由签署人更换汇总节点密钥。",
+            "No version is left; the officers must replace the hub's key.",
+        )
+    return version
 
 
 def _others(held: MemberList, member_id: str, now: datetime) -> tuple[Hold, ...]:

@@ -111,7 +111,9 @@ class MemberList:
         entry = self.roll.members.get(member_id)
         if entry is None:
             return ""
-        held = entry.status == ACTIVE and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
+        # the hub cannot be held: one officer alone would stop everybody; t officers hand the hub over
+        may_be_held = entry.status == ACTIVE and member_id != self.roll.hub
+        held = may_be_held and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
         return SUSPENDED if held else entry.status
 
     def behind(self, seen: Versions) -> tuple[str, ...]:
@@ -333,7 +335,8 @@ def _held_versions(held: Files) -> dict[str, int]:
 
 def _check_not_older(found: MemberList, held: Versions) -> None:
     """Hold the officers' versions against what is held: a new hub key makes the library forget them."""
-    for role in (ROOT, TARGETS, HOLD):
+    anew = found.versions[ROOT] > held.get(ROOT, 0)  # the officers may have let hold begin anew, with the hub's key
+    for role in (ROOT, TARGETS) if anew else (ROOT, TARGETS, HOLD):
         if found.versions.get(role, 0) < held.get(role, 0):
             raise _rolled_back(role)
 

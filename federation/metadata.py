@@ -23,7 +23,7 @@ from federation.keys import public_pem, read_public_key
 
 ROOT, TIMESTAMP, SNAPSHOT, TARGETS, HOLD = "root", "timestamp", "snapshot", "targets", "hold"
 ROLES = (ROOT, TIMESTAMP, SNAPSHOT, TARGETS, HOLD)
-MAX_BYTES = {ROOT: 131_072, TIMESTAMP: 16_384, SNAPSHOT: 32_768, TARGETS: 524_288, HOLD: 131_072}
+MAX_BYTES = {ROOT: 524_288, TIMESTAMP: 16_384, SNAPSHOT: 32_768, TARGETS: 524_288, HOLD: 131_072}
 MAX_TARGETS = 320
 MAX_TARGET_BYTES = 2_097_152
 MAX_SIGNERS = 64
@@ -72,6 +72,8 @@ def check_metadata(data: bytes, role: str) -> Metadata[Any]:
         _check_root(signed)
     elif role in {TARGETS, HOLD}:
         _check_targets(signed, role)
+    else:
+        _check_meta(signed.get("meta"), role)
     try:
         return Metadata.from_bytes(data)
     except DeserializationError as error:
@@ -152,6 +154,13 @@ def _check_targets(signed: Mapping[str, Any], role: str) -> None:
         _refuse_shape("the targets delegate hold.json and nothing else")
     _check_keys(delegations["keys"])
     _check_hold_role(delegations["roles"], delegations["keys"])
+
+
+def _check_meta(meta: Any, role: str) -> None:
+    """Refuse other files than ours: what a snapshot has named once, every later one would have to name."""
+    names = {"snapshot.json"} if role == TIMESTAMP else {"targets.json", "hold.json"}
+    if not isinstance(meta, dict) or not meta or not set(meta) <= names:
+        _refuse_shape("it names other files than those of a member list")
 
 
 def _check_hold_role(roles: Any, keys: Mapping[str, Any]) -> None:

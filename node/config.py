@@ -46,6 +46,20 @@ class DatabaseSection(_Section):
     )
 
 
+class KeysSection(_Section):
+    """Where keys lie, and what opens them."""
+
+    passphrase_file: str = Field(
+        "", description="密钥文件口令所在文件（0600）/ file with the passphrase of the key files"
+    )
+    pkcs11_module: str = Field(
+        "", description="签名用加密机的 PKCS#11 库；留空用 node.key / PKCS#11 library that signs; empty: node.key signs"
+    )
+    pkcs11_token: str = Field("", description="加密机令牌标签 / label of the token")
+    pkcs11_key: int = Field(1, ge=1, le=65535, description="令牌上密钥的编号 / id of the key on the token")
+    pkcs11_pin_file: str = Field("", description="PIN 所在文件（0600）/ file with the token's PIN")
+
+
 class ServerSection(_Section):
     """The listener."""
 
@@ -129,6 +143,7 @@ class Settings(_Section):
     """All settings; each has a default, so that an empty file is a valid one."""
 
     node: NodeSection = Field(NodeSection(), description="本节点 / who this node is, for people")
+    keys: KeysSection = Field(KeysSection(), description="密钥的保管 / where keys lie, and what opens them")
     database: DatabaseSection = Field(DatabaseSection(), description="数据库 / where rows are kept")
     server: ServerSection = Field(ServerSection(), description="监听 / the listener")
     hub: HubSection = Field(HubSection(), description="汇总节点 / keeping the member list and rolling up")

@@ -5,14 +5,15 @@ from `next_number`, which holds the counter's row until commit; a sequence of th
 readers that overtake a slow writer.
 """
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, inspect, update
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import DateTime, TypeDecorator
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
@@ -80,6 +81,20 @@ def last_number(session: Session, name: str) -> int:
     return counter.value if counter else 0
 
 
+class _Turn:
+    """One writer at a time among the threads of this process: SQLite's own waiting sleeps, and starves one of many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
+            raise _explain("locked")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class Database:
     """One database; safe to share between threads."""
 
@@ -95,6 +110,7 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self._turn: AbstractContextManager[None] = _Turn() if self.engine.dialect.name == "sqlite" else nullcontext()
         self._writing = self.engine.execution_options(writes=True)
         self._noting = self.engine.execution_options(writes=True, durable=False)
 
@@ -112,7 +128,7 @@ class Database:
         does not. That is enough for what is worthless after minutes, and spares every reader a wait.
         """
         engine = self._writing if durable else self._noting
-        with Session(engine, expire_on_commit=False) as session, _storage_errors():
+        with self._turn, Session(engine, expire_on_commit=False) as session, _storage_errors():
             connection = session.connection()  # BEGIN now: on SQLite this takes the write lock
             if not durable:
                 _let_commit_run_ahead(connection)
@@ -122,7 +138,7 @@ class Database:
     @contextmanager
     def note(self) -> Iterator[Connection]:
         """Give a transaction as `write(durable=False)` does, without objects: for what each request notes."""
-        with _storage_errors(), self._noting.begin() as connection:
+        with self._turn, _storage_errors(), self._noting.begin() as connection:
             _let_commit_run_ahead(connection)
             yield connection
 
@@ -183,11 +199,10 @@ def _storage_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise _explain(error) from error
+        raise _explain(str(error.orig).lower()) from error
 
 
-def _explain(error: DBAPIError) -> StorageError:
-    said = str(error.orig).lower()
+def _explain(said: str) -> StorageError:
     for needle, code, zh, en in (
         (
             "locked",

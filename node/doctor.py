@@ -6,7 +6,6 @@ carries the exit code of its kind; a `warning` is something to mend soon; the pr
 
 import shutil
 import socket
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,14 +20,16 @@ from sqlmodel import Session, SQLModel, col, select
 
 from federation.client import Limits, PeerClient
 from federation.errors import GonghuiError, NetworkError, StorageError, Text, TrustError
-from federation.keys import read_signer
+from federation.keys import read_sealing_key, read_signer
 from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.audit.models import AuditEntry
 from node.clock import Clock, now
 from node.config import Settings, load_settings
-from node.context import KEY_FILE, NODE_ID, SECRET_FILE
+from node.context import NODE_ID
 from node.db import Database, Meta, sqlite_url
+from node.keycare import backup_is_current
+from node.keyring import KEY_FILE, SECRET_FILE, find_passphrase, key_files, open_key_file, open_signer
 from node.stream.models import Peer, StoredRecord
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -105,31 +106,53 @@ def _failed(check: str, error: GonghuiError, mend: Text) -> Finding:
 
 
 def check_keys(patient: Patient) -> Iterator[Finding]:
-    """See that key and secret are there, sound, and their owner's alone."""
-    backup = Text(
+    """See that every key file is there, sound, and its owner's alone; that a security module signs."""
+    keys = patient.settings.keys
+    mend = Text(
         "从备份恢复该文件；没有备份时须建立新节点。", "Restore it from a backup; without one, found a new node."
     )
-    for name in (KEY_FILE, SECRET_FILE):
-        path = patient.folder / name
+    try:
+        passphrase = find_passphrase(patient.folder, keys)
+    except GonghuiError as error:
+        yield _failed("passphrase", error, Text("按上面的提示改正。", "Mend it as it says."))
+        return
+    for path in key_files(patient.folder, keys):
+        name = path.name
         try:
-            content = path.read_bytes()
-            mode = stat.S_IMODE(path.stat().st_mode)
-        except OSError as error:
-            said = Text(f"读不到 {name}：{error.strerror}", f"cannot read {name}: {error.strerror}")
-            yield Finding(name, ERROR, said, backup, StorageError.exit_code)
-            continue
-        try:
+            content = open_key_file(path, passphrase)
             if name == KEY_FILE:
                 read_signer(content)
-        except TrustError as error:
-            yield _failed(name, error, backup)
+            elif name != SECRET_FILE:
+                read_sealing_key(content)
+        except GonghuiError as error:
+            command = f"chmod 600 {path}"
+            yield _failed(name, error, Text(command, command) if error.code == "key-file-open" else mend)
             continue
-        if mode & 0o077:
-            said = Text(f"{name} 的权限为 {mode:04o}，他人可读", f"{name} has mode {mode:04o}: others may read it")
-            mend = f"chmod 600 {path}"
-            yield Finding(name, ERROR, said, Text(mend, mend), StorageError.exit_code)
-        else:
-            yield Finding(name, OK, Text(f"{name} 完好，仅属主可读", f"{name} is sound and its owner's alone"))
+        yield Finding(name, OK, Text(f"{name} 完好，仅属主可读", f"{name} is sound and its owner's alone"))
+    if keys.pkcs11_module:
+        try:
+            open_signer(patient.folder, keys, passphrase)
+        except GonghuiError as error:
+            yield _failed("pkcs11", error, Text("按上面的提示改正。", "Mend it as it says."))
+            return
+        yield Finding("pkcs11", OK, Text("加密机可用", "the security module answers"))
+
+
+def check_backup(patient: Patient) -> Iterator[Finding]:
+    """See that the keys lie somewhere else too: a lost machine would take this node's identity with it."""
+    try:
+        with patient.database.read() as session:
+            current = backup_is_current(session, patient.folder, patient.settings.keys)
+    except (*_UNREADABLE, GonghuiError):
+        return  # told by the checks of files and database
+    if current:
+        yield Finding("backup", OK, Text("密钥备份是最新的", "the keys are backed up"))
+        return
+    said = Text("密钥还没有备份", "the keys are not backed up")
+    if current is False:
+        said = Text("上次备份之后密钥变了", "the keys have changed since they were backed up")
+    command = "gonghui key backup --shares 5 --threshold 3 --out keys-backup"
+    yield Finding("backup", WARNING, said, Text(command, command))
 
 
 def check_database(patient: Patient) -> Iterator[Finding]:
@@ -348,4 +371,10 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     check_disk,
     check_database,
 )
-DATABASE_CHECKS = (check_clock, check_port, check_people, check_peers)  # have nothing to look at without one
+DATABASE_CHECKS = (
+    check_backup,
+    check_clock,
+    check_port,
+    check_people,
+    check_peers,
+)  # have nothing to look at without one

@@ -15,15 +15,25 @@ from pathlib import Path
 from sqlmodel import Session, select
 
 from federation.errors import Conflict, StorageError
-from federation.keys import ED25519, fingerprint, new_identifier, new_private_pem, new_sealing_pem, read_signer
+from federation.keys import ED25519, fingerprint, new_identifier, new_private_pem, new_sealing_pem
+from federation.lockbox import Passphrase, lock
 from node.access.models import Account
 from node.access.permissions import ADMIN
 from node.access.setup import issue_setup_link, issue_token
 from node.audit import write_audit
 from node.clock import Clock, now
 from node.config import Settings, read_settings, write_settings_text
-from node.context import KEY_FILE, NODE_ID, SEAL_FILE, SECRET_FILE
+from node.context import NODE_ID
 from node.db import Database, Meta, sqlite_url
+from node.keyring import (
+    KEY_FILE,
+    SEAL_FILE,
+    SECRET_BYTES,
+    SECRET_FILE,
+    find_passphrase,
+    open_signer,
+    replace_private_file,
+)
 from node.stream.models import Federation
 
 CONFIG_FILE = "config.toml"
@@ -55,14 +65,18 @@ def found_node(
 ) -> Founding:
     """Make a node in `folder` with settings `values` (`section.key`); raise Conflict or StorageError with the mend.
 
+    Keys are written locked where `[keys]` or the environment names a passphrase; a security module keeps its own.
     `key_algorithm` is one of `federation.keys.SCHEMES`; a key that an interrupted founding has left keeps its own.
     """
     text = write_settings_text(values)
     settings = read_settings(text)
     with _storage_errors(folder), _private_files(), _unfinished(folder):
-        signer = read_signer(_keep(folder / KEY_FILE, new_private_pem(key_algorithm)))
-        _keep(folder / SEAL_FILE, new_sealing_pem())
-        _keep(folder / SECRET_FILE, secrets.token_bytes(32))
+        passphrase = find_passphrase(folder, settings.keys)
+        if not settings.keys.pkcs11_module:
+            _keep(folder / KEY_FILE, new_private_pem(key_algorithm), passphrase)
+        signer = open_signer(folder, settings.keys, passphrase)
+        _keep(folder / SEAL_FILE, new_sealing_pem(), passphrase)
+        _keep(folder / SECRET_FILE, secrets.token_bytes(SECRET_BYTES), passphrase)
         database = Database(sqlite_url(folder, settings.database.url))
         try:
             database.create_tables()
@@ -73,8 +87,8 @@ def found_node(
                 token = issue_token(session, account)
         finally:
             database.close()
-        _replace(folder / TOKEN_FILE, token.encode() + b"\n")
-        _replace(folder / CONFIG_FILE, text.encode())
+        replace_private_file(folder / TOKEN_FILE, token.encode() + b"\n")
+        replace_private_file(folder / CONFIG_FILE, text.encode())
     return Founding(
         (folder / CONFIG_FILE).resolve(),
         node_id,
@@ -131,23 +145,10 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _keep(path: Path, content: bytes) -> bytes:
-    """Return what the file holds; write `content` where there is none yet."""
+def _keep(path: Path, content: bytes, passphrase: Passphrase | None) -> None:
+    """Write `content` where there is no file yet, locked where a passphrase is set."""
     if not path.exists():
-        _replace(path, content)
-    return path.read_bytes()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all, and wait for the disk."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+        replace_private_file(path, lock(content, path.name, passphrase) if passphrase else content)
 
 
 def _identity(session: Session, settings: Settings, name: str, keyid: str, clock: Clock) -> tuple[str, str]:

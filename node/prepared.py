@@ -39,8 +39,8 @@ class Prepared:
 
     def _compile(self, dialect: Dialect) -> "_Compiled":
         compiled = self._statement.compile(dialect=dialect)
-        if not isinstance(compiled, SQLCompiler):
-            raise TypeError("not a statement with parameters")
+        if not isinstance(compiled, SQLCompiler) or compiled.post_compile_params:
+            raise TypeError("a statement whose text depends on its values, as `IN` a list, cannot be prepared")
         columns = enumerate(self._statement.selected_columns if isinstance(self._statement, Select) else ())
         leave = {at: column.type.dialect_impl(dialect).result_processor(dialect, None) for at, column in columns}
         enter = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}

@@ -39,6 +39,7 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
             "quarantine.read",
             "quarantine.retry",
             "audit.read",
+            "key.write",
             "matrix.read",
         }
     ),

@@ -31,6 +31,7 @@ WORDS = {
     "notice": "活动通知 / event notices",
     "federation": "联合体与管理员 / the federation and its officers",
     "enrol": "入会与成员变更 / joining and members' changes",
+    "key": "本节点的密钥 / this node's own keys",
     "peer": "对端 / peers and members",
     "sync": "同步 / synchronisation",
     "bundle": "数据包：介质或邮件 / bundles for stick or mail",

@@ -1,5 +1,6 @@
 """`gonghui init`: found a node in a folder. Relies on file access, because nobody has an account yet."""
 
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,10 @@ def init(
     key_algorithm: Annotated[
         str, typer.Option(help="签名密钥算法 / algorithm of the signing key: " + ", ".join(SCHEMES))
     ] = ED25519,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="其他配置项 / any other key of the configuration"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
 ) -> None:
     """建立一个节点：配置、密钥、数据库、管理员 / found a node.  Example: gonghui init ./my-node --name 某学院."""
@@ -49,6 +54,7 @@ def init(
     }
     if name:
         values["node.name"] = name
+    values |= dict(_read_setting(text) for text in setting or [])
     made = found_node(folder, values, admin=admin, federation_name=federation_name, key_algorithm=key_algorithm)
     facts = {
         "config": str(made.config),
@@ -73,3 +79,12 @@ def init(
         highlight=False,
         markup=False,
     )
+
+
+def _read_setting(text: str) -> tuple[str, object]:
+    """Read `section.key=value`; a value that is no TOML is a text."""
+    path, _, value = text.partition("=")
+    try:
+        return path.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path.strip(), value

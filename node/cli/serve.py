@@ -15,6 +15,7 @@ import typer
 import uvicorn
 
 from federation.errors import NetworkError, UsageError
+from node.cli.memory import keep_memory_private
 from node.cli.state import OUT, State, print_json
 from node.context import Node
 
@@ -32,6 +33,7 @@ def serve(
     from node.http.access_log import AccessLog
 
     state: State = context.obj
+    keep_memory_private()  # before any key is read
     node = state.node
     tls = _tls_files(node)
     _start_log(node.settings.log.level)

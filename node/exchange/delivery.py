@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from federation.acceptance import read_receipt_payload
@@ -18,12 +19,18 @@ from federation.envelope import check_signed_by
 from federation.errors import TrustError
 from federation.request import Answer
 from node.context import Node
+from node.prepared import Prepared
 from node.stream.models import OutboxItem, StoredRecord
 from node.stream.outbox import DELIVERED, REFUSED, WAITING
 
 MAX_RECORDS = 50
 MAX_BYTES = 1_048_576
 TEMPORARY = frozenset({"waiting-room-full"})  # refusals that will pass
+_ANY = Prepared(
+    core_select(col(OutboxItem.id))
+    .where(col(OutboxItem.peer_id) == bindparam("peer"), col(OutboxItem.state) == WAITING)
+    .limit(1)
+)
 
 
 @dataclass
@@ -76,6 +83,8 @@ def push_outbox(node: Node, link: Link, *, go_on: Callable[[], None]) -> Tally:
 
 def _load_batch(session: Session, link: Link, after: int) -> list[_Parcel]:
     """Return the next records in the order of our log: at most 50 and 1 MiB, but at least one."""
+    if not _ANY.all(session.connection(), {"peer": link.provider.id}):
+        return []
     waiting = (
         (col(OutboxItem.peer_id) == link.provider.id)
         & (col(OutboxItem.state) == WAITING)

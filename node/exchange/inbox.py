@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func
+from sqlalchemy import select as core_select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session, col, select
 
@@ -36,6 +37,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
+from node.prepared import Prepared
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
@@ -74,6 +76,7 @@ MENDED_BY_LIST = frozenset(  # codes that another program or another member list
         "sealed-epoch-unknown",
     }
 )
+_WAITING = Prepared(core_select(col(WaitingDocument.id)).limit(1))
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,8 @@ def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outco
 
 def find_gaps(session: Session) -> list[Gap]:
     """Return what must be asked for (`POST /exchange/v1/missing`), per stream."""
+    if not _WAITING.all(session.connection(), {}):
+        return []
     waiting = session.exec(select(WaitingDocument).where(WaitingDocument.code == "sequence-gap")).all()
     lowest: dict[tuple[str, str], int] = {}
     for item in waiting:
@@ -410,6 +415,8 @@ def _take_waiting(inbox: _Inbox) -> int:
 
 def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
     """Return a record whose predecessor or key is here by now."""
+    if not _WAITING.all(inbox.session.connection(), {}):  # nearly always
+        return None
     places = inbox.session.exec(
         select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
         .where(WaitingDocument.code == "sequence-gap")

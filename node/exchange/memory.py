@@ -2,17 +2,42 @@
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+from sqlmodel import Session, col
 
 from federation.acceptance import Held
 from federation.grants import Grants
 from federation.keys import Member
 from node.context import Node
+from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.models import Federation, ProvenRecord, StoredRecord
 from node.stream.service import EQUIVOCAL, PLACEHOLDER, SEALED, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
+_STREAM = and_(
+    col(StoredRecord.federation) == bindparam("federation"),
+    col(StoredRecord.origin) == bindparam("origin"),
+    col(StoredRecord.stream) == bindparam("stream"),
+)
+
+
+def _found(where: ColumnElement[bool]) -> Prepared:
+    columns = (col(StoredRecord.id), col(StoredRecord.sequence), col(StoredRecord.state))
+    return Prepared(select(*columns).where(where).order_by(col(StoredRecord.sequence).desc()).limit(1))
+
+
+_BY_ID = _found(and_(col(StoredRecord.federation) == bindparam("federation"), col(StoredRecord.id) == bindparam("id")))
+_AT = _found(and_(_STREAM, col(StoredRecord.sequence) == bindparam("sequence")))
+_HEAD = _found(_STREAM)
+_REVISIONS = Prepared(
+    select(col(StoredRecord.revision), col(StoredRecord.id)).where(
+        _STREAM,
+        col(StoredRecord.subject) == bindparam("subject"),
+        col(StoredRecord.state) != PLACEHOLDER,
+        or_(and_(*(col(StoredRecord.code) != code for code in UNSOUND_REVISION)), col(StoredRecord.state) == EQUIVOCAL),
+    )
+)
 
 
 class DatabaseMemory:
@@ -44,19 +69,15 @@ class DatabaseMemory:
 
     def find_record(self, record_id: str) -> Held | None:
         """Return the record of this id."""
-        return self._held(col(StoredRecord.id) == record_id)
+        return self._held(_BY_ID, id=record_id)
 
     def find_at(self, origin: str, stream: str, sequence: int) -> Held | None:
         """Return the record that holds this place."""
-        return self._held(
-            (col(StoredRecord.origin) == origin)
-            & (col(StoredRecord.stream) == stream)
-            & (col(StoredRecord.sequence) == sequence)
-        )
+        return self._held(_AT, origin=origin, stream=stream, sequence=sequence)
 
     def find_head(self, origin: str, stream: str) -> Held | None:
         """Return the record of the highest sequence of a stream."""
-        return self._held((col(StoredRecord.origin) == origin) & (col(StoredRecord.stream) == stream))
+        return self._held(_HEAD, origin=origin, stream=stream)
 
     def is_older(self, record_id: str, at: datetime) -> bool:
         """Tell whether we took the record in before `at`, or all required witnesses had cosigned it by then."""
@@ -70,23 +91,12 @@ class DatabaseMemory:
 
         What was current before its origin contradicted it keeps its number: else a third record could take it.
         """
-        rows = self._session.exec(
-            select(StoredRecord.revision, StoredRecord.id).where(
-                StoredRecord.federation == self._federation.id,
-                StoredRecord.origin == origin,
-                StoredRecord.stream == stream,
-                StoredRecord.subject == subject,
-                col(StoredRecord.state) != PLACEHOLDER,
-                col(StoredRecord.code).not_in(UNSOUND_REVISION) | (col(StoredRecord.state) == EQUIVOCAL),
-            )
-        )
-        return list(rows.all())
+        wanted = {"federation": self._federation.id, "origin": origin, "stream": stream, "subject": subject}
+        return [(revision, identity) for revision, identity in _REVISIONS.all(self._session.connection(), wanted)]
 
-    def _held(self, where: object) -> Held | None:
-        row = self._session.exec(
-            select(StoredRecord.id, StoredRecord.sequence, StoredRecord.state)
-            .where(StoredRecord.federation == self._federation.id, where)  # type: ignore[arg-type]
-            .order_by(col(StoredRecord.sequence).desc())
-            .limit(1)
-        ).first()
-        return Held(row[0], row[1], row[2] == PLACEHOLDER, row[2] == SEALED) if row else None
+    def _held(self, statement: Prepared, **values: object) -> Held | None:
+        rows = statement.all(self._session.connection(), {"federation": self._federation.id, **values})
+        if not rows:
+            return None
+        identity, sequence, state = rows[0]
+        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED)

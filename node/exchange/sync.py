@@ -1,4 +1,4 @@
-"""One round of synchronisation: every peer for itself, in its own thread and under its own lease.
+"""One round of synchronisation: every peer for itself, under its own lease.
 
     ping    both keys, both clocks and the way are well; the back-off is cleared
     push    what waits in the outbox, at most 50 records and 1 MiB at a time; the signed receipts are kept
@@ -10,10 +10,11 @@ apart by ids and sequences, never by having been sent. No transaction is open wh
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from sqlmodel import Session
 
@@ -37,7 +38,8 @@ from node.stream.peers import get_peer, is_due, list_reachable, member_of, note_
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
-MAX_THREADS = 32
+MAX_QUICK, MAX_THREADS = 24, 160  # visits at once: that are quick, and with those that keep us waiting
+PATIENCE_SECONDS = 0.5
 MAX_PAGES = 10_000  # of one visit; a peer that always has more is visited again next round
 MAX_GAP_REQUESTS = 200
 _GAP_RECORDS = 50
@@ -70,6 +72,7 @@ class _Visit:
     handlers: Handlers
     peer: Peer
     lease: HeldLease
+    renewed_at: float = field(default_factory=time.monotonic)
     received: Counter[str] = field(default_factory=Counter)
     delivered: int = 0
     refused: int = 0
@@ -121,13 +124,37 @@ def run_round(
         peers = list_reachable(session, federation, node.node_id) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
     results: list[PeerResult] = []
-    with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="sync") as threads:
-        visits = [threads.submit(_visit, node, handlers, peer, connect, by_hand=by_hand) for peer in peers]
-        for visit in as_completed(visits):
-            results.append(visit.result())
-            if on_result:
-                on_result(results[-1])
+    for result in _visit_all(peers, lambda peer: _visit(node, handlers, peer, connect, by_hand=by_hand)):
+        results.append(result)
+        if on_result:
+            on_result(result)
     return results
+
+
+def _visit_all(peers: list[Peer], visit: Callable[[Peer], PeerResult]) -> Iterator[PeerResult]:
+    """Yield each peer's result as it ends, whoever failed last time visited last.
+
+    A visit that lasts longer than we are patient no longer counts among those that may run at once, so that the dead
+    and the slow hold nobody up; all together stay bounded.
+    """
+    waiting = deque(sorted(peers, key=lambda peer: peer.failures))
+    started: dict[Future[PeerResult], float] = {}
+    ended: SimpleQueue[Future[PeerResult]] = SimpleQueue()
+    with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="sync") as threads:
+        while waiting or started:
+            now = time.monotonic()
+            quick = sum(now - at < PATIENCE_SECONDS for at in started.values())
+            while waiting and quick < MAX_QUICK and len(started) < MAX_THREADS:
+                future = threads.submit(visit, waiting.popleft())
+                started[future] = now
+                future.add_done_callback(ended.put)
+                quick += 1
+            try:
+                future = ended.get(timeout=PATIENCE_SECONDS if waiting else None)
+            except Empty:
+                continue
+            del started[future]
+            yield future.result()
 
 
 def exit_code_of(results: list[PeerResult]) -> int:
@@ -202,7 +229,7 @@ def _converse(visit: _Visit, link: Link) -> None:
     answer = link.ask("ping", {"membership": versions} if versions else {}, at=asked_at)
     note_versions(node, visit.peer, answer.body)
     visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
-    with node.database.write() as session:
+    with node.database.write(durable=False) as session:
         note_contact(_row(session, visit), visit.skew_seconds)
     tally = push_outbox(node, link, go_on=lambda: _renew(visit))
     visit.delivered, visit.refused = tally.delivered, tally.refused
@@ -213,7 +240,7 @@ def _converse(visit: _Visit, link: Link) -> None:
     exchange_heads(node, link, visit.handlers)
     exchange_cosignatures(node, link)
     fetch_proofs(node, link, visit.handlers)
-    with node.database.write() as session:
+    with node.database.write(durable=False) as session:
         _row(session, visit).last_success_at = node.clock()
 
 
@@ -224,6 +251,11 @@ def _row(session: Session, visit: _Visit) -> Peer:
 
 
 def _renew(visit: _Visit) -> None:
+    """Hold the lease on, before a third of its life has gone; raise Conflict where another has it."""
+    now = time.monotonic()
+    if now - visit.renewed_at < visit.lease.seconds / 3:
+        return
+    visit.renewed_at = now
     if not visit.lease.renew():
         raise Conflict("lease-lost", "另一进程已接手此对端。", "Another process has taken over this peer.")
 

@@ -88,6 +88,8 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     state.versions = json.dumps(dict(found.versions), sort_keys=True)
     state.expires_at, state.ageing = found.expires_at, " ".join(found.ageing(at))
     state.refreshed_at, state.refreshed_from, state.tried_at, state.error = at, source, at, ""
+    if found.versions["root"] > before.get("root", 0):  # under new keys other versions may begin anew
+        state.seen = "{}"
     note_seen(state, found.versions, node.node_id)
     own = found.members.get(node.node_id)
     state.own_groups = " ".join(sorted(own.groups)) if own else ""

@@ -125,7 +125,7 @@ class _PowerCut(BaseException):
 def test_init_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, *, written: bool
 ) -> None:
-    real = founding._replace
+    real = founding.replace_private_file
 
     def cut(path: Path, content: bytes) -> None:
         if path.name == file and not written:
@@ -134,11 +134,11 @@ def test_init_goes_on_where_it_was_interrupted(
         if path.name == file:
             raise _PowerCut
 
-    monkeypatch.setattr(founding, "_replace", cut)
+    monkeypatch.setattr(founding, "replace_private_file", cut)
     folder = tmp_path / "n"
     with pytest.raises(_PowerCut):
         found_node(folder, {}, admin="admin")
-    monkeypatch.setattr(founding, "_replace", real)
+    monkeypatch.setattr(founding, "replace_private_file", real)
     key = (folder / "node.key").read_bytes() if (folder / "node.key").exists() else b""
     if file == "config.toml" and written:  # all is there; only the marker and the printed link are lost
         with pytest.raises(Conflict):

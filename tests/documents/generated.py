@@ -1,6 +1,8 @@
 """The parts of the documents that are written from the code: `make documents` writes them, a test compares them."""
 
+import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,13 @@ import click
 import typer.main
 
 from federation import errors
+from federation.drafts import DRAFT_STATES
+from federation.roll import KEY_STATES, MEMBER_STATES
+from node.activities.service import TRANSITIONS as NOTICE_STATES
 from node.cli import make_app
 from node.config import sections, toml_value, write_settings_text
+from node.indicators.release import TRANSITIONS as RELEASE_STATES
+from node.stream.states import OUTBOX_STATES, RECORD_STATES
 
 ROOT = Path(__file__).resolve().parents[2]
 _MADE = "<!-- Written by `make documents` from the code; do not edit. -->"
@@ -85,12 +92,103 @@ def configuration_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _told(node: ast.expr) -> str:
+    """Return the text of a literal; what is filled in becomes `…`."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    parts = node.values if isinstance(node, ast.JoinedStr) else []
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
+
+
+def _literal(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def codes() -> dict[str, tuple[str, str]]:
+    """Return code -> (name of its error, English text), as the code of the exchange raises them."""
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    found: dict[str, tuple[str, str]] = {}
+    told: list[tuple[str, str, str]] = []
+    for folder in ("federation", "node/exchange", "node/stream"):
+        for path in sorted((ROOT / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                    continue
+                kind = "TrustError" if node.func.id == "_refuse" else node.func.id
+                if kind in kinds and len(node.args) >= 3:
+                    told.append((_literal(node.args[0]), kind, _told(node.args[2])))
+                told += [(_literal(word.value), "a verdict", "") for word in node.keywords if word.arg == "code"]
+    for code, kind, said in sorted(told, key=lambda entry: not entry[2]):
+        if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", code):
+            found.setdefault(code, (kind, said))
+    return found
+
+
+def codes_text() -> str:
+    """Return docs/codes.md."""
+    lines = ["# Codes of the exchange 错误代码", "", _MADE, ""]
+    lines += [
+        "What programs match on; texts may change. [Commands](commands.md) has the exit code of each error.",
+        "",
+    ]
+    lines += ["| code | error | said |", "|---|---|---|"]
+    lines += [f"| `{code}` | {kind} | {_text(said)} |" for code, (kind, said) in sorted(codes().items())]
+    return "\n".join(lines) + "\n"
+
+
+MACHINES: dict[str, tuple[str, Any]] = {
+    "A record that was received or appended 条目": (
+        "`node/stream/states.py`. Place and content are believed apart: what is refused keeps its place.",
+        RECORD_STATES,
+    ),
+    "An outbox row: one record for one peer 待发": (
+        "`node/stream/states.py`. Delivered means: the receiver's receipt, verified, lies beside it.",
+        OUTBOX_STATES,
+    ),
+    "A member of the list 成员": (
+        "`federation/roll.py`. t officers sign each change; one alone can hold.",
+        MEMBER_STATES,
+    ),
+    "A key of a member 密钥": ("`federation/roll.py`. A revocation names a time.", KEY_STATES),
+    "A draft of the member list 名录变更": ("`federation/drafts.py`.", DRAFT_STATES),
+    "A release 发布": ("`node/indicators/release.py`.", RELEASE_STATES),
+    "A notice 活动通知": ("`node/activities/service.py`.", NOTICE_STATES),
+}
+
+
+def _moves(table: Any) -> list[tuple[str, str, str]]:
+    """Return (from, what happens, to) of a table of either form."""
+    found = []
+    for key, value in table.items():
+        if isinstance(key, tuple):
+            found.append((key[0], key[1], value))
+        else:
+            found += [(source, key, value[1]) for source in sorted(value[0])]
+    return found
+
+
+def states_text() -> str:
+    """Return docs/states.md."""
+    lines = ["# States 状态图", "", _MADE, ""]
+    lines += ["Drawn from the tables that the program itself goes by. The dot is what is not there yet.", ""]
+    for title, (about, table) in MACHINES.items():
+        lines += [f"## {title}", "", about, "", "```mermaid", "stateDiagram-v2"]
+        moves = _moves(table)
+        starts = {source for source, _, _ in moves if source} - {target for _, _, target in moves}
+        lines += [f"    [*] --> {start}" for start in sorted(starts)]
+        lines += [f"    {source or '[*]'} --> {target} : {action}" for source, action, target in moves]
+        lines += ["```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def documents() -> dict[Path, str]:
     """Return path -> text of everything that is generated."""
     return {
         ROOT / "config.example.toml": write_settings_text(),
         ROOT / "docs" / "configuration.md": configuration_text(),
         ROOT / "docs" / "commands.md": commands_text(),
+        ROOT / "docs" / "states.md": states_text(),
+        ROOT / "docs" / "codes.md": codes_text(),
     }
 
 

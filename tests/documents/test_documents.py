@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.documents.generated import ROOT, documents, find_command, groups, leaves
+from federation.envelope import TYPES
+from tests.documents.generated import ROOT, codes, documents, find_command, groups, leaves
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 FENCE = re.compile(r"(<!-- run -->\n)?```(?:sh|bash)\n(.*?)```", re.DOTALL)
 COMMANDS = {"init", "serve", "user", "data", "indicators", "release", "notice", "peer", "sync", "query", "verify",
-            "record", "doctor", "demo"}  # fmt: skip
+            "record", "doctor", "demo", "key"}  # fmt: skip
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 THEIR_HOSTS = ("pypi.org", "pythonhosted.org", "npmjs", "files.python", "pypi.tuna", "mirrors.aliyun")
 
@@ -77,6 +78,19 @@ def test_every_command_shows_an_example(words: tuple[str, ...]) -> None:
     command = next(command for found, command in leaves() if found == words)
     told = f"{command.help} {command.epilog or ''}"
     assert re.search(rf"(?:Example:|例).*gonghui\b.*\b{words[-1]}\b", told, re.DOTALL), "an example in --help"
+
+
+def test_the_protocol_names_codes_types_and_schemas_that_exist() -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    steps = [line for line in text.splitlines() if re.match(r"\| \d+(, \d+)? \|", line)]
+    named = {code for line in steps for code in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", line.rpartition(" | ")[2])}
+    assert len(named) >= 25
+    assert named <= set(codes()) | {"cell-too-small", "period-not-released"}, "a code nobody raises"
+    for name in re.findall(r"\b([a-z]+(?:-[a-z]+)*\.v1)\b(?!\+json)", text):
+        assert name == "release.vN" or (ROOT / "schemas" / f"{name}.json").exists(), name
+    types = set(re.findall(r"\| `([a-z-]+)`(?:, `([a-z-]+)`)? \| [a-z]+(?:-[a-z]+)*\.v1", text))
+    told = {name for pair in types for name in pair if name}
+    assert {kind.rsplit(".", 2)[-2] for kind in TYPES} <= told
 
 
 def test_the_readmes_fit_a_page_and_give_the_same_commands() -> None:

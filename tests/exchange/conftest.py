@@ -17,7 +17,7 @@ from federation import grants, validation
 from federation.acceptance import Outcome
 from federation.envelope import RECORD_TYPE, join_page, read_envelope, sign
 from federation.errors import InputRefused
-from federation.keys import Member, new_identifier, new_private_pem, public_pem, read_signer
+from federation.keys import ED25519, Member, new_identifier, new_private_pem, public_pem, read_signer
 from federation.request import Answer, build_request, open_answer
 from node.context import Node
 from node.db import Database
@@ -104,8 +104,10 @@ class World:
     handlers: dict[str, inbox.Handler]
     make: Callable[..., Node]
 
-    def add_college(self, *, known_to_hub: bool = True, database: Database | None = None) -> Node:
-        college = replace(self.make(database=database), clock=self.clock)
+    def add_college(
+        self, *, known_to_hub: bool = True, database: Database | None = None, key_algorithm: str = ED25519
+    ) -> Node:
+        college = replace(self.make(database=database, key_algorithm=key_algorithm), clock=self.clock)
         with college.database.write() as session:
             session.add(Federation(id=self.federation, name="联合体", hub_id=self.hub.node_id, joined_at=START))
         self.introduce(college, self.hub)

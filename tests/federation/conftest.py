@@ -13,7 +13,7 @@ from federation.changes import Change, key_entry
 from federation.drafts import Draft, complete, found, propose, read_outcome, sign_draft
 from federation.editions import resign
 from federation.errors import TrustError
-from federation.keys import new_identifier, new_private_pem, public_pem, read_signer
+from federation.keys import ED25519, new_identifier, new_private_pem, public_pem, read_signer
 from federation.membership import MemberList, refresh
 from federation.metadata import role_of
 from federation.roll import MemberEntry, Officer, Roll
@@ -21,8 +21,8 @@ from federation.roll import MemberEntry, Officer, Roll
 START = datetime(2027, 1, 4, 8, tzinfo=UTC)
 
 
-def new_signer() -> CryptoSigner:
-    return read_signer(new_private_pem())
+def new_signer(scheme: str = ED25519) -> CryptoSigner:
+    return read_signer(new_private_pem(scheme))
 
 
 def officer_of(signer: CryptoSigner, name: str = "签署人") -> Officer:

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from tuf.api.metadata import Metadata
 
 from bench.membership_bench import make_list
 from federation.anchor import build_anchor, read_anchor
-from federation.changes import add_member, remove_officer, rotate_key, suspend
+from federation.changes import add_member, remove_officer, rotate_key, set_threshold, suspend
 from federation.documents import dump_document, sha256_hex
 from federation.drafts import complete, lift_hold, place_hold, propose, read_outcome, sign_draft
 from federation.editions import resign
@@ -488,3 +489,54 @@ def test_a_folder_that_cannot_be_written_is_told(circle: Circle, monkeypatch: py
     with pytest.raises(StorageError) as refused:
         circle.read()
     assert refused.value.code == "list-folder"
+
+
+def test_the_hub_is_held_by_nobody(circle: Circle) -> None:
+    officer, hub = circle.officers[0], circle.latest.roll.hub
+    circle.change(add_member(member := entry_of(new_signer())))
+    draft = place_hold(circle.latest, member.id, officer.public_key.keyid, now=circle.now)
+    holds = read_holds(draft.files["hold.json"].replace(member.id.encode(), hub.encode()))
+    found = replace(circle.read(), holds=holds)
+    assert (holds[0].in_force(circle.now), found.status_of(hub, circle.now)) == (True, "active")
+
+
+@pytest.mark.parametrize(
+    ("officers", "hub"), [("ml-dsa-87/1", "ecdsa-sha2-nistp256"), ("ecdsa-sha2-nistp384", "ml-dsa-65/1")]
+)
+def test_the_list_is_signed_by_keys_of_any_algorithm(officers: str, hub: str) -> None:
+    signers = [new_signer(officers) for _ in range(7)]
+    circle = Circle(officers=signers, hub=new_signer(hub))
+    circle.change(add_member(entry_of(new_signer("ml-dsa-44/1"))), set_threshold(5), signers=tuple(signers[:5]))
+    circle.publish(propose(circle.latest, now=circle.now, renew_root=True), *signers)
+    assert circle.read().versions["root"] == 3
+    assert read_anchor(build_anchor(circle.latest.roll, circle.served["3.root.json"])).hub == circle.latest.roll.hub
+
+
+def test_an_officer_and_a_hub_who_use_up_the_holds_are_both_replaced(circle: Circle) -> None:
+    """They sign hold version 2^53; the others rotate both keys in one draft, and hold begins anew."""
+    circle.change(add_member(member := entry_of(new_signer())))
+    rogue = circle.officers[0]
+    circle.publish(place_hold(circle.latest, member.id, rogue.public_key.keyid, now=circle.now), rogue)
+    last = circle.forge("hold", lambda hold: setattr(hold, "version", 2**53), rogue)
+    files = {path: data for path, data in circle.served.items() if path != "1.hold.json"}
+    circle.served = resign({**files, f"{2**53}.hold.json": last}, circle.hub, now=circle.now)
+    circle.latest = circle.read()
+    with pytest.raises(GonghuiError) as used_up:
+        lift_hold(circle.latest, member.id, now=circle.now)
+    assert used_up.value.code == "list-versions-used-up"
+    fresh = new_signer()
+    rotated = rotate_key(circle.latest.roll.hub, public_pem(fresh.public_key))
+    draft = propose(circle.latest, rotated, remove_officer(rogue.public_key.keyid), now=circle.now)
+    circle.hub = fresh
+    circle.publish(draft, *circle.officers[1:])
+    assert circle.read().versions["hold"] == 1
+    circle.publish(lift_hold(circle.latest, member.id, now=circle.now), circle.officers[1])
+    assert circle.read().status_of(member.id, circle.now) == "active"
+
+
+def test_a_snapshot_names_no_file_of_its_own(circle: Circle) -> None:
+    def name_another(snapshot: Any) -> None:
+        snapshot.version, snapshot.meta["later.json"] = 9, snapshot.meta["targets.json"]
+
+    circle.served |= _naming_snapshot(circle, circle.forge("snapshot", name_another, circle.hub))
+    circle.refused("list-shape")
