@@ -1,5 +1,5 @@
 # Each target sets up by itself; `make` alone lists them.
-.PHONY: help setup demo test check bench screenshots documents lock clean
+.PHONY: help setup demo test soak check bench screenshots documents lock clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 export PYTHONUTF8 := 1
@@ -20,6 +20,9 @@ demo: setup  ## a hub and twelve colleges on this machine; Ctrl-C ends it
 test: setup  ## all tests, with the browser
 	@scripts/browser
 	@$(RUN) pytest -n $(WORKERS) -rs
+
+soak: setup  ## faults of every kind, at length: an hour at most, prints its figures
+	@GONGHUI_SOAK=1 timeout 3600 $(RUN) pytest -n $(WORKERS) -rs --durations=10 tests/faults
 
 check: setup  ## style, types, layers, documents
 	@$(RUN) ruff check .

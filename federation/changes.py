@@ -8,7 +8,7 @@ Which state allows which action stands as data in `roll.MEMBER_STATES` and `roll
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from federation.errors import Conflict, InputRefused
 from federation.keys import public_pem, read_public_key
@@ -72,7 +72,7 @@ def merge(gone: str, into: str) -> Change:
     def change(roll: Roll) -> Roll:
         _member(roll, into)
         if gone == into:
-            _refuse("member-merge-self", "成员不能并入自己。", "A member cannot be merged into itself.")
+            raise InputRefused("member-merge-self", "成员不能并入自己。", "A member cannot be merged into itself.")
         roll = _status(gone, "merge")(roll)
         return roll.with_member(replace(roll.members[gone], merged_into=into))
 
@@ -149,7 +149,7 @@ def set_document(path: str, data: bytes) -> Change:
 
     def change(roll: Roll) -> Roll:
         if path == INDEX or path.startswith(("members-", "hold")):
-            _refuse("document-path", "该文件名由名录占用。", "This name belongs to the list itself.")
+            raise InputRefused("document-path", "该文件名由名录占用。", "This name belongs to the list itself.")
         documents = {name: known for name, known in roll.documents.items() if name != path}
         return replace(roll, documents=documents | ({path: data} if data else {}))
 
@@ -171,7 +171,7 @@ def remove_officer(keyid: str) -> Change:
     def change(roll: Roll) -> Roll:
         left = tuple(officer for officer in roll.officers if officer.keyid != keyid)
         if len(left) == len(roll.officers):
-            _refuse("officer-unknown", "没有这位签署人。", "There is no officer with this key.")
+            raise InputRefused("officer-unknown", "没有这位签署人。", "There is no officer with this key.")
         return replace(roll, officers=left)
 
     return change
@@ -216,7 +216,7 @@ def apply(roll: Roll, changes: tuple[Change, ...]) -> Roll:
 
 def _member(roll: Roll, member_id: str) -> MemberEntry:
     if member_id not in roll.members:
-        _refuse("member-unknown", "名录中没有这个成员。", "There is no such member in the list.")
+        raise InputRefused("member-unknown", "名录中没有这个成员。", "There is no such member in the list.")
     return roll.members[member_id]
 
 
@@ -236,7 +236,7 @@ def _key(member_id: str, keyid: str, action: str, at: datetime | None) -> Change
         member = _member(roll, member_id)
         states = {key.keyid: key.status for key in member.keys}
         if keyid not in states:
-            _refuse("key-unknown", "该成员没有这把密钥。", "The member has no such key.")
+            raise InputRefused("member-key-unknown", "该成员没有这把密钥。", "The member has no such key.")
         state = _next_state(KEY_STATES, action, states[keyid])
         revoked_at = at if state == REVOKED else None
         keys = (replace(k, status=state, revoked_at=revoked_at) if k.keyid == keyid else k for k in member.keys)
@@ -260,7 +260,3 @@ def _next_state(table: Mapping[str, tuple[frozenset[str], str]], action: str, st
             action=action,
         )
     return following
-
-
-def _refuse(code: str, zh: str, en: str) -> NoReturn:
-    raise InputRefused(code, zh, en)

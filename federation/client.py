@@ -11,6 +11,7 @@ A refusal as an RFC 9457 problem keeps its own code. It is not signed: its code 
 An answer counts only when `open_answer` has verified it. Nothing here stores or retries.
 """
 
+import re
 import secrets
 import socket
 import ssl
@@ -29,6 +30,7 @@ from typing import Any, NoReturn, Self
 import httpx
 from securesystemslib.signer import Signer
 
+from federation.addresses import Network, check_address, is_literal
 from federation.documents import read_object
 from federation.envelope import join_page, read_envelope
 from federation.errors import GonghuiError, NetworkError, TrustError, UsageError
@@ -40,6 +42,8 @@ WELL_KNOWN = "/.well-known/gonghui"
 EXCHANGE = "/exchange/v1/"
 MEMBERSHIP = "membership/"
 MAX_SMALL_BYTES = 65_536  # the self-description and problems
+MAX_RETRY_AFTER = 86_400  # seconds
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -85,27 +89,31 @@ class PeerClient:
         limits: Limits | None = None,
         proxy: str = "",
         ca_file: str = "",
+        networks: Sequence[Network] = (),
+        client_certificate: str = "",
+        client_key: str = "",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """Prepare for the peer at `url`; nothing is sent yet. Proxies and CAs of the environment are not used."""
         self.url = check_url(url)
         self.limits = limits or Limits()
-        self._watch = _Watch()
+        self._networks = networks
+        self._watch = _Watch(None if proxy else networks)  # behind a proxy the site's own proxy decides
         try:
             self._http = httpx.Client(
                 timeout=httpx.Timeout(self.limits.total_seconds, connect=self.limits.connect_seconds),
                 headers={"accept": "application/json", "accept-encoding": "gzip", "user-agent": "gonghui"},
                 follow_redirects=False,
                 trust_env=False,
-                verify=_tls_context(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file else 0),
+                verify=_tls_context(ca_file, _changed_at(ca_file), client_certificate, client_key),
                 proxy=proxy or None,
                 transport=transport,
             )
         except (OSError, ValueError) as error:
             raise UsageError(
                 "network-settings",
-                "出站代理或 CA 文件的设置不对，请检查 exchange.proxy 与 exchange.ca_file。",
-                "The proxy or CA file cannot be used; check exchange.proxy and exchange.ca_file.",
+                "出站代理或 CA 文件的设置不对，请检查 exchange.proxy、ca_file 与 client_certificate。",
+                "Proxy, CA file or client certificate cannot be used; check them in section [exchange].",
             ) from error
 
     def __enter__(self) -> Self:
@@ -148,6 +156,9 @@ class PeerClient:
 
     def _fetch(self, method: str, path: str, body: bytes, max_bytes: int) -> bytes:
         deadline = time.monotonic() + self.limits.total_seconds
+        host = httpx.URL(self.url).host
+        if is_literal(host):
+            check_address(host, self._networks)
         headers = {"content-type": "application/json"} if body else {}
         with (
             self._watch.until(self.limits.total_seconds) as extensions,
@@ -166,7 +177,7 @@ class PeerClient:
             if response.status_code != 200:
                 small = kind == "application/problem+json"
                 problem = _read_body(response, MAX_SMALL_BYTES, deadline) if small else b""
-                _raise_status(response.status_code, problem)
+                _raise_status(response.status_code, problem, response.headers.get("retry-after", ""))
             if kind != "application/json":
                 _refuse_type()
             return _read_body(response, max_bytes, deadline)
@@ -225,9 +236,19 @@ class Link:
 
 
 @lru_cache(maxsize=8)
-def _tls_context(ca_file: str, _changed_at: int) -> ssl.SSLContext:
-    """Return what is trusted: built once, as it costs more than a whole visit, and anew when the file changes."""
-    return ssl.create_default_context(cafile=ca_file or None)
+def _tls_context(ca_file: str, _changed: int, certificate: str, key: str) -> ssl.SSLContext:
+    """Return what is trusted, and by which certificate we show who we are; raise OSError.
+
+    Built once, as it costs more than a whole visit, and anew when the CA file changes.
+    """
+    context = ssl.create_default_context(cafile=ca_file or None)
+    if certificate:
+        context.load_cert_chain(certificate, key or None, password="")  # never ask at a terminal
+    return context
+
+
+def _changed_at(ca_file: str) -> int:
+    return Path(ca_file).stat().st_mtime_ns if ca_file else 0
 
 
 def _key_changed() -> TrustError:
@@ -241,7 +262,8 @@ def _key_changed() -> TrustError:
 class _Watch:
     """Ends a call at its deadline, even while the other side drips header bytes: timeouts of sockets start anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, networks: Sequence[Network] | None) -> None:
+        self._networks = networks
         self.expired = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -265,6 +287,22 @@ class _Watch:
             self._socket = info["return_value"].get_extra_info("socket")
             if self.expired:
                 self._cut()
+        if self._networks is not None and event.endswith(".connect_tcp.complete"):
+            self._check_address()
+
+    def _check_address(self) -> None:
+        """Look at whom we reached, before anything is sent."""
+        try:
+            address = self._socket.getpeername()[0] if self._socket else ""
+        except OSError:  # cut or broken off already: there is nobody to send to
+            return
+        try:
+            check_address(address, self._networks or ())
+        except NetworkError:
+            if self._socket is not None:  # the pool does not know of it yet
+                self._socket.close()
+                self._socket = None
+            raise
 
     def _expire(self) -> None:
         with self._lock:
@@ -351,8 +389,12 @@ def _too_large(max_bytes: int) -> NoReturn:
     )
 
 
-def _raise_status(status: int, problem: bytes) -> NoReturn:
-    """Raise what a refusal says, by its code; its words are a stranger's and are left out."""
+def _raise_status(status: int, problem: bytes, retry_after: str = "") -> NoReturn:
+    """Raise what a refusal says, by its code; its words are a stranger's and are left out.
+
+    Where it names a time to wait, in seconds and within a day, that goes along as `retry_after_seconds`.
+    """
+    wait = {"retry_after_seconds": min(int(retry_after), MAX_RETRY_AFTER)} if _SECONDS.fullmatch(retry_after) else {}
     if problem:
         try:
             told = read_object(problem, max_bytes=MAX_SMALL_BYTES)
@@ -360,18 +402,19 @@ def _raise_status(status: int, problem: bytes) -> NoReturn:
         except TrustError:
             told = {}
         if told.get("code"):
-            _raise_problem(status, told)
+            _raise_problem(status, told, wait)
     raise NetworkError(
         "peer-error-status",
         f"对端返回错误 {status}。",
         f"The peer answered with error {status}.",
         status=status,
+        **wait,
     )
 
 
-def _raise_problem(status: int, told: Mapping[str, Any]) -> NoReturn:
+def _raise_problem(status: int, told: Mapping[str, Any], wait: Mapping[str, int]) -> NoReturn:
     code = told["code"]
-    params = {name: told[name] for name in ("server_time", "skew_seconds") if name in told}
+    params = {name: told[name] for name in ("server_time", "skew_seconds") if name in told} | dict(wait)
     kind = TrustError if status == TrustError.http_status else NetworkError
     if code == "clock-skew" and "skew_seconds" in params:
         minutes = round(abs(params["skew_seconds"]) / 60)

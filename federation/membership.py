@@ -350,19 +350,31 @@ def _rolled_back(role: str) -> TrustError:
     )
 
 
-_ANSWERS: tuple[tuple[type[Exception], str, str, str], ...] = (
-    (exceptions.DownloadHTTPError, "list-unreachable", "名录不完整或无法取得。", "A file of the list is not served"),
-    (exceptions.DownloadError, "list-too-large", "名录文件过大。", "A file of the list is larger than it may be"),
-    (exceptions.ExpiredMetadataError, "list-expired", "名录已过期，须重新签发。", "The list has expired"),
-    (exceptions.UnsignedMetadataError, "list-threshold", "名录文件签名不足。", "A file of the list lacks signatures"),
-    (exceptions.BadVersionNumberError, "list-mixed", "名录各文件不属于同一版。", "The files are not of one edition"),
+def _mixed(why: Exception) -> TrustError:
+    return _refuse("list-mixed", "名录各文件不属于同一版。", f"The files are not of one edition: {why}.")
+
+
+# The library's error, narrower ones first, and what is said for it.
+_ANSWERS: tuple[tuple[type[Exception], Callable[[Exception], TrustError]], ...] = (
     (
-        exceptions.LengthOrHashMismatchError,
-        "list-mixed",
-        "名录各文件不属于同一版。",
-        "The files are not of one edition",
+        exceptions.DownloadHTTPError,
+        lambda why: _refuse("list-unreachable", "名录不完整或无法取得。", f"A file of the list is not served: {why}."),
     ),
-    (Exception, "list-shape", "名录文件格式不对。", "A file of the member list is not acceptable"),
+    (
+        exceptions.DownloadError,
+        lambda why: _refuse("list-too-large", "名录文件过大。", f"A file of the list is larger than it may be: {why}."),
+    ),
+    (
+        exceptions.ExpiredMetadataError,
+        lambda why: _refuse("list-expired", "名录已过期，须重新签发。", f"The list has expired: {why}."),
+    ),
+    (
+        exceptions.UnsignedMetadataError,
+        lambda why: _refuse("list-threshold", "名录文件签名不足。", f"A file of the list lacks signatures: {why}."),
+    ),
+    (exceptions.BadVersionNumberError, _mixed),
+    (exceptions.LengthOrHashMismatchError, _mixed),
+    (Exception, lambda why: _refuse("list-shape", "名录文件格式不对。", f"A file of the list is misshapen: {why}.")),
 )
 
 
@@ -372,11 +384,9 @@ def _explain(error: Exception, port: _Port, held: Versions) -> GonghuiError:
         return error.__cause__
     if isinstance(error, exceptions.UnsignedMetadataError) and str(error).startswith(ROOT):
         return _refuse("root-threshold", "根文件签名不足。", f"Too few officers have signed the root: {error}.")
-    code, zh, en = next(answer[1:] for answer in _ANSWERS if isinstance(error, answer[0]))
+    said = next(answer for kind, answer in _ANSWERS if isinstance(error, kind))(error)
     older = [role for role, version in port.versions.items() if version < held.get(role, 0)]
-    if older and code in {"list-mixed", "list-shape"}:
-        return _rolled_back(older[0])
-    return _refuse(code, zh, f"{en}: {error}.")
+    return _rolled_back(older[0]) if older and said.code in {"list-mixed", "list-shape"} else said
 
 
 def _refuse(code: str, zh: str, en: str) -> TrustError:

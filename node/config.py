@@ -70,6 +70,10 @@ class ServerSection(_Section):
     )
     tls_certificate: str = Field("", description="证书文件（PEM），留空用 HTTP / certificate file; empty: plain HTTP")
     tls_key: str = Field("", description="证书私钥文件 / the certificate's key file")
+    tls_client_ca: str = Field(
+        "",
+        description="只接受此 CA 签发的客户端证书；留空不要求 / CA of the client certificates asked for; empty: none",
+    )
 
 
 class HubSection(_Section):
@@ -79,8 +83,12 @@ class HubSection(_Section):
 
 
 class ExchangeSection(_Section):
-    """Limits of the exchange."""
+    """How this node reaches others, and the limits of the exchange."""
 
+    transport: Literal["direct", "relay", "file"] = Field(
+        "direct",
+        description="往来方式：直连、经汇总节点转交、文件 / directly, by the hub's mailbox, by stick",
+    )
     page_records: int = Field(50, ge=1, le=50, description="每页最多条目数 / records a page")
     page_bytes: int = Field(1_048_576, ge=65_536, le=1_048_576, description="每页最多字节数 / bytes a page")
     request_window_seconds: int = Field(300, ge=30, le=3600, description="请求时间窗（秒）/ how far clocks may differ")
@@ -88,6 +96,11 @@ class ExchangeSection(_Section):
     read_timeout_seconds: float = Field(20.0, gt=0, description="整个应答的超时（秒）/ timeout of a whole answer")
     proxy: str = Field("", pattern="^(|https?://.+)$", description="出站代理，如 http://proxy:3128 / outbound proxy")
     ca_file: str = Field("", description="自有 CA 证书文件 / own CA certificate file")
+    allowed_networks: str = Field(
+        "", description="只联系这些网段，如 10.0.0.0/8；空：不限 / call these networks only; empty: any usual one"
+    )
+    client_certificate: str = Field("", description="出站客户端证书（PEM）/ our client certificate, where peers ask")
+    client_key: str = Field("", description="客户端证书私钥 / the key of the client certificate")
 
 
 class SyncSection(_Section):

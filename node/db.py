@@ -117,7 +117,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session for reading; nothing it does is kept."""
-        with Session(self.engine, expire_on_commit=False) as session, _storage_errors():
+        with _storage_errors(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -128,7 +128,7 @@ class Database:
         does not. That is enough for what is worthless after minutes, and spares every reader a wait.
         """
         engine = self._writing if durable else self._noting
-        with self._turn, Session(engine, expire_on_commit=False) as session, _storage_errors():
+        with self._turn, _storage_errors(), Session(engine, expire_on_commit=False) as session:  # its end may fail, too
             connection = session.connection()  # BEGIN now: on SQLite this takes the write lock
             if not durable:
                 _let_commit_run_ahead(connection)

@@ -28,9 +28,10 @@ from node.clock import Clock, now
 from node.config import Settings, load_settings
 from node.context import NODE_ID
 from node.db import Database, Meta, sqlite_url
-from node.keycare import backup_is_current
-from node.keyring import KEY_FILE, SECRET_FILE, find_passphrase, key_files, open_key_file, open_signer
-from node.stream.models import Peer, StoredRecord
+from node.exchange.listing import list_warnings
+from node.keycare import digest_of_keys, list_worries
+from node.keyring import KEY_FILE, SECRET_FILE, find_passphrase, key_files, open_key_file, open_keyring, open_signer
+from node.stream.models import Federation, MemberListState, Peer, StoredRecord
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 NO_MEND = Text("", "")
@@ -138,21 +139,20 @@ def check_keys(patient: Patient) -> Iterator[Finding]:
         yield Finding("pkcs11", OK, Text("加密机可用", "the security module answers"))
 
 
-def check_backup(patient: Patient) -> Iterator[Finding]:
-    """See that the keys lie somewhere else too: a lost machine would take this node's identity with it."""
+def check_worries(patient: Patient) -> Iterator[Finding]:
+    """See what must be mended before it hurts: keys that lie nowhere else, a certificate that runs out."""
     try:
+        ring = open_keyring(patient.folder, patient.settings.keys)
+        digest = digest_of_keys(ring.signer.public_key.keyid, ring.secret, ring.sealing_keys)
         with patient.database.read() as session:
-            current = backup_is_current(session, patient.folder, patient.settings.keys)
+            worries = list_worries(session, digest, patient.folder, patient.settings, patient.clock())
     except (*_UNREADABLE, GonghuiError):
         return  # told by the checks of files and database
-    if current:
+    for worry in worries:
+        state, code = (ERROR, StorageError.exit_code) if worry.serious else (WARNING, 0)
+        yield Finding(worry.check, state, worry.said, Text(worry.mend, worry.mend), code)
+    if not any(worry.check == "backup" for worry in worries):
         yield Finding("backup", OK, Text("密钥备份是最新的", "the keys are backed up"))
-        return
-    said = Text("密钥还没有备份", "the keys are not backed up")
-    if current is False:
-        said = Text("上次备份之后密钥变了", "the keys have changed since they were backed up")
-    command = "gonghui key backup --shares 5 --threshold 3 --out keys-backup"
-    yield Finding("backup", WARNING, said, Text(command, command))
 
 
 def check_database(patient: Patient) -> Iterator[Finding]:
@@ -324,7 +324,7 @@ def check_peers(patient: Patient) -> Iterator[Finding]:
         return
     if hub is None or not hub.url:
         said = Text("尚未加入联合体", "this node has joined no federation")
-        command = "gonghui peer add URL --fingerprint …"
+        command = "gonghui enrol request --anchor FILE"
         yield Finding("hub", WARNING, said, Text(command, command))
         return
     exchange = patient.settings.exchange
@@ -355,6 +355,25 @@ def _freshness(patient: Patient, hub: Peer) -> Iterator[Finding]:
         yield Finding("sync", WARNING, said, Text("gonghui sync run", "gonghui sync run"))
 
 
+def check_list(patient: Patient) -> Iterator[Finding]:
+    """See that the officers' signed list is fresh, undisputed and far from its expiry."""
+    try:
+        with patient.database.read() as session:
+            states = session.exec(select(MemberListState)).all()
+            hubs = set(session.exec(select(Federation.hub_id)).all())
+            known = session.get(Meta, NODE_ID)
+    except _UNREADABLE:
+        return
+    for state in states:
+        is_hub = known is not None and known.value in hubs
+        warnings = list_warnings(state, patient.clock(), is_hub=is_hub)
+        for warned in warnings:
+            code = TrustError.exit_code if warned.serious else 0
+            yield Finding("list", ERROR if warned.serious else WARNING, warned.text, warned.mend, code)
+        if not warnings:
+            yield Finding("list", OK, Text("成员名录有效", "the member list is fresh"))
+
+
 def _check_font(folders: tuple[str, ...]) -> Finding:
     """Look for a font with Chinese characters; without one, pictures show boxes."""
     for folder in folders:
@@ -372,9 +391,10 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     check_database,
 )
 DATABASE_CHECKS = (
-    check_backup,
+    check_worries,
     check_clock,
     check_port,
     check_people,
     check_peers,
+    check_list,
 )  # have nothing to look at without one

@@ -20,13 +20,19 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from federation.errors import GonghuiError
 from node.audit.tally import write_counts
 from node.context import Node
+from node.exchange import mailbox
 from node.exchange.inbox import Handlers, take_known
+from node.exchange.refreshing import refresh_list
+from node.exchange.routes import RELAYED
 from node.exchange.status import SYNC_JOB
-from node.exchange.sync import exit_code_of, run_round
+from node.exchange.sync import exit_code_of, poll_mailbox, run_round
 from node.http.problems import place_of
 from node.stream.leases import HeldLease, take_lease
 
 TICK_SECONDS = 5.0
+LIST_JOB = "job:list"
+LIST_SECONDS = 3600.0
+POLL_SECONDS, EXPIRY_SECONDS = 5.0, 86_400.0
 _LOG = logging.getLogger(__name__)
 _RANDOM = SystemRandom()
 
@@ -67,7 +73,15 @@ def start_jobs(node: Node, handlers: Handlers, extra: Iterable[Job] = ()) -> Bac
 def default_jobs(node: Node, handlers: Handlers) -> list[Job]:
     """Return what every node does by itself."""
     settings = node.settings.sync
-    return [Job(SYNC_JOB, partial(_synchronise, handlers), settings.interval_seconds, settings.jitter_seconds)]
+    jobs = [
+        Job(SYNC_JOB, partial(_synchronise, handlers), settings.interval_seconds, settings.jitter_seconds),
+        Job(LIST_JOB, partial(_refresh_list, handlers), LIST_SECONDS, settings.jitter_seconds),
+    ]
+    if node.settings.exchange.transport == RELAYED:
+        jobs.append(Job("job:mailbox", partial(_poll, handlers), POLL_SECONDS))
+    if node.settings.hub.enabled:
+        jobs.append(Job("job:mailbox-expiry", _expire, EXPIRY_SECONDS))
+    return jobs
 
 
 def run_if_due(node: Node, job: Job) -> bool:
@@ -93,6 +107,11 @@ def run_if_due(node: Node, job: Job) -> bool:
     return True
 
 
+def _refresh_list(handlers: Handlers, node: Node) -> str:
+    """Keep the member list fresh, also between rounds that are far apart; the hub signs its own anew daily."""
+    return refresh_list(node, handlers)
+
+
 def _synchronise(handlers: Handlers, node: Node) -> str:
     write_counts(node.database, node.clock())
     results = run_round(node, handlers)
@@ -101,6 +120,18 @@ def _synchronise(handlers: Handlers, node: Node) -> str:
             _LOG.info("sync with %s: %s %s", result.peer_id, result.state, result.code)
     failed = [result.code for result in results if result.exit_code]
     return failed[0] if exit_code_of(results) else ""
+
+
+def _poll(handlers: Handlers, node: Node) -> str:
+    return poll_mailbox(node, handlers)
+
+
+def _expire(node: Node) -> str:
+    with node.database.write() as session:
+        expired = mailbox.expire(session, node.clock())
+    if expired:
+        _LOG.warning("%s parcels of the mailbox were not fetched for three months; their senders are told", expired)
+    return ""
 
 
 @contextmanager

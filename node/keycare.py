@@ -4,19 +4,23 @@ Every change leaves each file whole at every moment, and may be given again afte
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.x509 import load_pem_x509_certificates
 from sqlmodel import Session
 
-from federation.errors import Conflict, StorageError, TrustError, UsageError
-from federation.keys import fingerprint, new_sealing_pem, read_sealing_key, read_signer, sealing_public
+from federation.errors import Conflict, StorageError, Text, TrustError, UsageError
+from federation.keys import new_sealing_pem, read_sealing_key, sealing_public
 from federation.lockbox import Passphrase, is_locked, lock
 from federation.shares import join_keys, split_keys
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
-from node.config import KeysSection
+from node.config import KeysSection, Settings
 from node.context import Node
 from node.db import Meta
 from node.keyring import (
@@ -32,8 +36,19 @@ from node.keyring import (
     sealing_files,
 )
 
+CERTIFICATE_DAYS = 30
 BACKED_UP = "keys_backed_up"  # a row of `meta`: digest of the files that the last backup held
 _WRITE = "key.write"
+
+
+@dataclass(frozen=True)
+class Worry:
+    """Something to mend soon, and the command or setting that does; `serious`: it hurts already."""
+
+    check: str
+    said: Text
+    mend: str
+    serious: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,15 +124,19 @@ def back_up(node: Node, actor: Actor, *, shares: int, threshold: int) -> Backup:
     files = {path.name: open_key_file(path, passphrase) for path in key_files(node.folder, node.settings.keys)}
     locked, words = split_keys(files, shares=shares, threshold=threshold)
     with node.database.write() as session:
-        session.merge(Meta(name=BACKED_UP, value=digest_of_files(files)))
+        session.merge(Meta(name=BACKED_UP, value=_digest_of(node)))
         _write(session, node, actor, "key.backup", files=len(files), shares=shares, threshold=threshold)
     return Backup(locked, tuple(words), tuple(files))
 
 
-def digest_of_files(files: Mapping[str, bytes]) -> str:
-    """Return a digest (64 hex digits) of what key files hold, whatever the sealing keys are numbered."""
-    digests = sorted(hashlib.sha256(lock_name(Path(name)).encode() + data).hexdigest() for name, data in files.items())
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+def digest_of_keys(keyid: str, secret: bytes, sealing_keys: Sequence[X25519PrivateKey]) -> str:
+    """Return a digest (64 hex digits) by which a backup is known to hold today's keys; it tells nothing about them."""
+    told = [keyid, *sorted(sealing_public(key) for key in sealing_keys)]
+    return hmac.new(secret, "\n".join(told).encode(), hashlib.sha256).hexdigest()
+
+
+def _digest_of(node: Node) -> str:
+    return digest_of_keys(node.signer.public_key.keyid, node.secret, node.sealing_keys)
 
 
 def restore(folder: Path, keys: KeysSection, locked: bytes, shares: Sequence[str]) -> list[str]:
@@ -155,19 +174,41 @@ def restore(folder: Path, keys: KeysSection, locked: bytes, shares: Sequence[str
     return missing
 
 
-def describe_backup(files: Mapping[str, bytes]) -> str:
-    """Return the fingerprint of the signing key among `files`, "" where a security module holds it."""
-    return fingerprint(read_signer(files[KEY_FILE]).public_key) if KEY_FILE in files else ""
+def worries_of(node: Node) -> list[Worry]:
+    """Return what should be mended before it hurts, for pages."""
+    with node.database.read() as session:
+        return list_worries(session, _digest_of(node), node.folder, node.settings, node.clock())
 
 
-def backup_is_current(session: Session, folder: Path, keys: KeysSection) -> bool | None:
-    """Tell whether the last backup holds today's keys; None where there is no backup at all."""
-    known = session.get(Meta, BACKED_UP)
-    if known is None:
+def list_worries(session: Session, digest: str, folder: Path, settings: Settings, at: datetime) -> list[Worry]:
+    """Return what should be mended before it hurts: keys that lie nowhere else, a certificate that runs out.
+
+    `digest` is that of today's keys, from `digest_of_keys`.
+    """
+    found = []
+    backup = session.get(Meta, BACKED_UP)
+    if backup is None or backup.value != digest:
+        said = Text("密钥还没有备份", "the keys are not backed up")
+        if backup is not None:
+            said = Text("上次备份之后密钥变了", "the keys have changed since they were backed up")
+        found.append(Worry("backup", said, "gonghui key backup --shares 5 --threshold 3 --out keys-backup"))
+    ends = certificate_ends_at(folder, settings)
+    if ends is not None and ends - at < timedelta(days=CERTIFICATE_DAYS):
+        day = ends.date().isoformat()
+        said = Text(f"HTTPS 证书于 {day} 到期", f"the HTTPS certificate ends on {day}")
+        found.append(Worry("certificate", said, "[server] tls_certificate", serious=ends <= at))
+    return found
+
+
+def certificate_ends_at(folder: Path, settings: Settings) -> datetime | None:
+    """Return when the listener's certificate ends; None without one, or where it cannot be read."""
+    if not settings.server.tls_certificate:
         return None
-    passphrase = find_passphrase(folder, keys)
-    files = {path.name: open_key_file(path, passphrase) for path in key_files(folder, keys)}
-    return known.value == digest_of_files(files)
+    try:
+        data = (folder / settings.server.tls_certificate).read_bytes()
+        return min(certificate.not_valid_after_utc for certificate in load_pem_x509_certificates(data))
+    except (OSError, ValueError):
+        return None
 
 
 def _audit(node: Node, actor: Actor, action: str, **detail: object) -> None:

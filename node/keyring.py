@@ -92,8 +92,9 @@ def open_key_file(path: Path, passphrase: Passphrase | None) -> bytes:
 
 
 def lock_name(path: Path) -> str:
-    """Return the name under which a key file is locked: a sealing key keeps it when it becomes an older one."""
-    return SEAL_FILE if path.name.startswith(SEAL_FILE) else path.name
+    """Return the name under which a key file is locked: a key keeps it when it becomes an older or the present one."""
+    kept = (name for name in (SEAL_FILE, KEY_FILE) if path.name.startswith(name))
+    return next(kept, path.name)
 
 
 def read_private_file(path: Path) -> bytes:

@@ -70,10 +70,16 @@ def _convert_row(row: tuple[Any, ...], columns: Mapping[int, Callable[[Any], Any
 
 
 def run_on_driver(connection: Connection, statement: str, values: Any = ()) -> Any:
-    """Run a statement without what SQLAlchemy does around one; its failure is told as SQLAlchemy would."""
-    cursor = connection.connection.cursor()
+    """Run a statement without what SQLAlchemy does around one; its failure is told as SQLAlchemy would.
+
+    A connection that was lost is given up, so that the next one who asks the pool gets another.
+    """
+    driver = connection.connection
+    cursor = driver.cursor()
     try:
         cursor.execute(statement, values)
     except connection.dialect.loaded_dbapi.Error as error:
+        if connection.dialect.is_disconnect(error, driver.dbapi_connection, cursor):
+            connection.invalidate(error)
         raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from error
     return cursor

@@ -58,6 +58,9 @@ EVENTS: Mapping[str, Text] = {
     "federation.pin": Text("固定锚点", "anchor pinned"),
     "list.published": Text("公布成员名录", "member list published"),
     "list.taken": Text("采用成员名录", "member list taken"),
+    "key.protect": Text("为密钥设口令", "passphrase set on keys"),
+    "key.unprotect": Text("取消密钥口令", "passphrase taken off keys"),
+    "key.rotate-seal": Text("更换解密密钥", "sealing key rotated"),
     "key.turn": Text("启用新签名密钥", "new signing key in use"),
     # evidence
     "checkpoint.sign": Text("签名日志检查点", "checkpoint of the log signed"),

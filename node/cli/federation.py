@@ -104,12 +104,14 @@ def create(
 @app.command(epilog="Example: gonghui federation anchor --out federation.anchor.json")
 def anchor(
     context: typer.Context,
+    url: Annotated[list[str] | None, typer.Option("--url", help="学院访问的地址 / as colleges reach the hub")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="写入的新文件 / new file to write")] = None,
     as_json: Json = False,
 ) -> None:
     """导出信任锚：学院凭此一个文件加入 / write the anchor: the one file from which a college joins."""
     state: State = context.obj
-    data = federating.read_anchor_file(state.node)
+    _ = state.actor
+    data = federating.read_anchor_file(state.node, url or ())
     if out is not None:
         with new_file(out) as file:
             file.write(data)

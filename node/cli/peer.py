@@ -1,17 +1,15 @@
-"""`gonghui peer`: keys by file and fingerprint, the hub by address, members by the hub's list."""
+"""`gonghui peer`: who the others are; `key` and `add` join a hub of an earlier release, by fingerprint."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from federation.errors import StorageError
 from federation.keys import fingerprint
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
 from node.exchange import joining, membership, status
 from node.handlers import HANDLERS
-from node.stream.peers import ACTIVE, SUSPENDED
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
@@ -44,28 +42,6 @@ def key(
         OUT.print(f"指纹 / fingerprint: {told['fingerprint']}", markup=False, highlight=False)
         if out is None:
             OUT.print(data.decode(), markup=False, highlight=False)
-
-
-@app.command(epilog="Example: gonghui peer enrol college.key.json")
-def enrol(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="公钥文件 / public-key file")],
-    as_json: Json = False,
-) -> None:
-    """在汇总节点登记学院并发布成员名录 / at the hub: enrol a college and publish the member list."""
-    state: State = context.obj
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise StorageError("file-unreadable", f"读不到文件 {file}。", f"Cannot read {file}.") from error
-    peer = membership.enrol(state.node, state.actor, data, HANDLERS)
-    told = {"id": peer.id, "name": peer.name, "status": peer.status, "keyid": peer.keyid}
-    if as_json:
-        print_json(told)
-    else:
-        grouped = " ".join(peer.keyid[i : i + 4] for i in range(0, 64, 4))
-        OUT.print(f"已登记 / enrolled: {peer.name}  {peer.id}", markup=False, highlight=False)
-        OUT.print(f"请电话核对指纹 / compare by telephone: {grouped}", markup=False, highlight=False)
 
 
 @app.command(epilog='Example: gonghui peer add https://hub.example.edu.cn --fingerprint "ab12 cd34 …"')
@@ -107,23 +83,3 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         return
     columns = ["name", "id", "status", "url", "last_contact_at", "last_error"]
     print_table("对端 / peers", columns, [[row[name] or "" for name in columns] for row in rows])
-
-
-@app.command(epilog="Example: gonghui peer suspend n-…")
-def suspend(context: typer.Context, peer_id: PeerId, as_json: Json = False) -> None:
-    """停用成员 / suspend a member: nothing it says from now on counts."""
-    _set_status(context.obj, peer_id, SUSPENDED, as_json=as_json)
-
-
-@app.command(epilog="Example: gonghui peer resume n-…")
-def resume(context: typer.Context, peer_id: PeerId, as_json: Json = False) -> None:
-    """恢复成员 / let a suspended member speak again."""
-    _set_status(context.obj, peer_id, ACTIVE, as_json=as_json)
-
-
-def _set_status(state: State, peer_id: str, to: str, *, as_json: bool) -> None:
-    peer = membership.set_status(state.node, state.actor, peer_id, to)
-    if as_json:
-        print_json({"id": peer.id, "name": peer.name, "status": peer.status})
-    else:
-        OUT.print(f"{peer.name}: {peer.status}", markup=False, highlight=False)

@@ -118,14 +118,20 @@ def _tls_files(node: Node) -> dict[str, Any]:
     certificate = node.folder / server.tls_certificate
     key: Path = node.folder / server.tls_key if server.tls_key else certificate
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        if server.tls_client_ca:
+            context.load_verify_locations(node.folder / server.tls_client_ca)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(
             "tls-files",
             "证书或私钥文件读不到或不配对，请检查 [server] tls_certificate 和 tls_key。",
             "Certificate and key cannot be read or do not belong together; see [server] tls_certificate and tls_key.",
         ) from error
-    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    options: dict[str, Any] = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    if server.tls_client_ca:
+        options |= {"ssl_ca_certs": str(node.folder / server.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return options
 
 
 def _start_log(level: str) -> None:

@@ -10,6 +10,7 @@ from node.exchange import inbox, status
 from node.exchange.control import result_as_json
 from node.exchange.explain import explain
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, run_now
+from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
 
 app = typer.Typer(no_args_is_help=True)
@@ -115,3 +116,39 @@ def quarantine(
         ["id", "state", "code", "subject", "说明 / explanation"],
         [[i.id, i.state, i.code, i.subject, explain(i.code).in_language(state.language)] for i in items],
     )
+
+
+@app.command(epilog="Example: gonghui sync outbox --json")
+def outbox(context: typer.Context, as_json: Json = False) -> None:
+    """被拒或两周未送达的条目及原因 / what was refused or not delivered for two weeks, and why."""
+    state: State = context.obj
+    rows = status.list_outbox(state.node, state.actor)
+    if as_json:
+        print_json(rows)
+        return
+    words = "explanation" if state.language.startswith("en") else "explanation_zh"
+    columns = ["item", "subject", "peer_name", "state", "way", "since_at", words]
+    print_table("未送达 / undelivered", columns, [[row[name] for name in columns] for row in rows])
+
+
+@app.command(epilog="Example: gonghui sync retry --all")
+def retry(
+    context: typer.Context,
+    items: Annotated[list[int] | None, typer.Argument(metavar="ITEM…", help="见 sync outbox / see sync outbox")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="全部 / all of them")] = False,
+) -> None:
+    """让未送达的条目重新发送 / let what was not delivered go again."""
+    state: State = context.obj
+    wanted = items or []
+    if everything:
+        wanted = [row["item"] for row in status.list_outbox(state.node, state.actor)]
+    count = status.retry_outbox(state.node, state.actor, wanted)
+    OUT.print(f"{count} 条将重新发送 / go again", highlight=False)
+
+
+@app.command(epilog="Example: gonghui sync recover")
+def recover(context: typer.Context) -> None:
+    """从备份恢复后运行：先向对端取回自己签名过的条目，再签新的 / after a restore: first get back what was signed."""
+    state: State = context.obj
+    recover_node(state.node, state.actor)
+    OUT.print("请运行 / now run: gonghui sync run", highlight=False)

@@ -81,12 +81,12 @@ class Office(ABC):
         """Let somebody in, as the administrator does."""
 
     @abstractmethod
-    def key_file(self) -> Path:
-        """Return the node's public-key file."""
+    def ask_to_join(self, anchor: Path) -> None:
+        """Pin the anchor's federation and ask to join."""
 
     @abstractmethod
-    def join(self, url: str, fingerprint: str) -> None:
-        """Pin the hub and join its federation."""
+    def enter(self) -> str:
+        """Look whether the officers have signed; return how the node stands. Once listed, a first round is run."""
 
     @abstractmethod
     def take_roster(self, roster: Roster) -> dict[str, Any]:
@@ -133,15 +133,13 @@ class TypingOffice(Office):
         self._type(ADMIN, "user", "add", name, "--role", role, "--token-out", file)
         self.accounts[role] = Account(name, role, file.read_text(encoding="utf-8").strip())
 
-    def key_file(self) -> Path:
-        """Write the public-key file."""
-        file = self.node.config.with_name("node.key.json")
-        self._type(ADMIN, "peer", "key", "--out", file)
-        return file
+    def ask_to_join(self, anchor: Path) -> None:
+        """Pin the anchor's federation and ask to join, by command."""
+        self._type(ADMIN, "enrol", "request", "--anchor", anchor)
 
-    def join(self, url: str, fingerprint: str) -> None:
-        """Pin the hub and join its federation."""
-        self._type(ADMIN, "peer", "add", url, "--fingerprint", fingerprint)
+    def enter(self) -> str:
+        """Look whether the officers have signed, by command."""
+        return str(self._type(ADMIN, "enrol", "status")["state"])
 
     def take_roster(self, roster: Roster) -> dict[str, Any]:
         """Import a roster by command."""

@@ -37,19 +37,13 @@ class ServedOffice(Office):
         """Return the token of the account that has a role."""
         return self.accounts[role].token
 
-    def key_file(self) -> Path:
-        """Fetch the public-key file."""
-        file = self.node.config.with_name("node.key.json")
-        file.write_bytes(self._api.fetch("/peers/key"))
-        return file
+    def ask_to_join(self, anchor: Path) -> None:
+        """Pin the anchor's federation and ask to join."""
+        self._api.send("/join", anchor)
 
-    def enrol(self, key_file: Path) -> None:
-        """At the hub: enrol a college from its public-key file."""
-        self._api.send("/peers", key_file)
-
-    def join(self, url: str, fingerprint: str) -> None:
-        """Pin the hub and join its federation."""
-        self._api.post("/peers/hub", {"url": url, "fingerprint": fingerprint})
+    def enter(self) -> str:
+        """Look whether the officers have signed; once they have, the first round is run."""
+        return str(self._api.post("/join/standing")["state"])
 
     def take_roster(self, roster: Roster) -> dict[str, Any]:
         """Stage, look, confirm."""

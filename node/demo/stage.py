@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from node.demo.crew import Crew
 from node.demo.events import EVENTS
 from node.demo.office import ANALYST, APPROVER, OFFICER, Office, TypingOffice, found
+from node.demo.officers import Officers
 from node.demo.rosters import CollegePlan, is_open, union_year
 from node.demo.served import ServedOffice
 from node.demo.show import Show
@@ -34,6 +35,7 @@ class Stage:
     """One demo between its first process and its last."""
 
     hub: ServedOffice
+    officers: Officers
 
     def __init__(self, crew: Crew, show: Show, plans: Sequence[CollegePlan], *, today: date, interval: int) -> None:
         self.crew = crew
@@ -50,8 +52,8 @@ class Stage:
         return sorted({union_year(roster.as_of) for plan in self.plans for roster in plan.rosters})
 
     def found(self) -> None:
-        """Found the hub, then all colleges; each college is enrolled and joins."""
-        self.show.begin(Words("汇总节点", "the hub"), 1)
+        """Found the hub and the federation, then all colleges; each asks to join, two officers sign, all enter."""
+        self.show.begin(Words("汇总节点和联合体", "the hub and its federation"), 1)
         port = self._ports[0]
         node = found(
             self.crew, self.crew.folder / "hub", HUB_NAME, "--hub", "--federation-name", FEDERATION_NAME,
@@ -59,12 +61,24 @@ class Stage:
         )  # fmt: skip
         self.hub = ServedOffice(self.crew, node, port)
         self.hub.open_account("fenxi", ANALYST)
+        self.officers = Officers(self.crew, self.hub)
+        self.officers.create_federation()
         self.show.advance(HUB_NAME)
         self.colleges = self._each(
-            Words("各院校建立节点并加入", "colleges found their nodes and join"),
+            Words("各院校建立节点并申请加入", "colleges found their nodes and ask to join"),
             list(enumerate(self.plans)),
             lambda item: self._found_college(*item),
         )
+        self.show.begin(Words("管理员核对并签署", "officers compare and sign"), 1)
+        self.officers.approve([office.node.node_id for office in self.colleges])
+        self.show.advance(HUB_NAME)
+        self._each(Words("各院校进入联合体", "colleges enter the federation"), self.colleges, self._enter)
+
+    def _enter(self, office: Office) -> None:
+        state = office.enter()
+        if state != "active":
+            raise DemoFailed("not-listed", f"{office.node.name}：{state}", f"{office.node.name}: {state}")
+        self.show.advance(office.node.name)
 
     def _found_college(self, index: int, plan: CollegePlan) -> Office:
         folder, port = self.crew.folder / f"college-{index + 1:02d}", self._ports[index + 1]
@@ -75,8 +89,7 @@ class Stage:
         )
         office.open_account("zhang", OFFICER)
         office.open_account("li", APPROVER)
-        self.hub.enrol(office.key_file())
-        office.join(self.hub.url, self.hub.node.fingerprint)
+        office.ask_to_join(self.officers.anchor)
         self.show.advance(plan.name)
         return office
 

@@ -22,12 +22,14 @@ from federation.validation import check_schema
 from node.audit.tally import count_event
 from node.clock import format_time
 from node.context import Node
+from node.exchange import recovering
 from node.exchange.heads import serve_heads
 from node.exchange.inbox import PUSH, check_room, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
 from node.exchange.offered import list_offered
 from node.exchange.refreshing import note_versions
+from node.exchange.relay import BELL, serve_relay
 from node.exchange.revocation import last_checkpoint, serve_proof
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
 from node.exchange.witness import serve_witness
@@ -116,7 +118,16 @@ def ping(node: NodeOf, body: Body) -> Response:
     """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
     opened, _, page = _open(node, body, "ping")
     note_versions(node, opened.member, opened.body)
-    return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened))
+    told = recovering.tell(node, opened.member.id, opened.member.federation, opened.body)
+    return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened) | told)
+
+
+@router.post("/exchange/v1/relay")
+async def relay(node: NodeOf, body: Body) -> Response:
+    """Keep a parcel for another college, or hand over what lies here for the caller, waiting for it if wished."""
+    opened, enclosed, _ = await BELL.in_thread(_open, node, body, "relay")
+    page, told = await serve_relay(node, opened, enclosed)
+    return await BELL.in_thread(_answer, node, opened, page, told)
 
 
 @router.post("/exchange/v1/catalogue")

@@ -3,35 +3,20 @@
 The same services as `gonghui peer`, `gonghui sync` and `gonghui record`; what other nodes call is `exchange.api`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Response, UploadFile
 from pydantic import BaseModel, ConfigDict
 
-from node.exchange import inbox, joining, membership, records, status
+from node.access.permissions import check_permission
+from node.exchange import desk, enrolling, federating, inbox, membership, records, status
 from node.exchange.api import HandlersOf
 from node.exchange.sync import PeerResult, run_now
 from node.http.actor import ActorOf, NodeOf
 from node.http.problems import ProblemRoute
-from node.stream.models import Peer
 
 router = APIRouter(prefix="/api/v1", route_class=ProblemRoute, tags=["exchange control"])
-MAX_KEY_FILE_BYTES = 100_000
-
-
-class Hub(BaseModel):
-    """The hub to join: its address, and its fingerprint as compared over another channel."""
-
-    model_config = ConfigDict(extra="forbid")
-    url: str
-    fingerprint: str
-
-
-class MemberStatus(BaseModel):
-    """Whether a member's word counts."""
-
-    model_config = ConfigDict(extra="forbid")
-    status: Literal["active", "suspended"]
+MAX_FILE_BYTES = 262_144
 
 
 class Round(BaseModel):
@@ -39,10 +24,6 @@ class Round(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     peer: str = ""
-
-
-def _peer(peer: Peer) -> dict[str, Any]:
-    return {"id": peer.id, "name": peer.name, "status": peer.status, "keyid": peer.keyid}
 
 
 def result_as_json(result: PeerResult) -> dict[str, Any]:
@@ -64,27 +45,35 @@ def own_key(node: NodeOf, actor: ActorOf) -> Response:
     return Response(membership.own_key_file(node, actor), media_type="application/json")
 
 
-@router.post("/peers", status_code=201)
-def enrol(node: NodeOf, actor: ActorOf, handlers: HandlersOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
-    """At the hub: enrol a college from its public-key file and publish the member list."""
-    return _peer(membership.enrol(node, actor, file.file.read(MAX_KEY_FILE_BYTES), handlers))
+@router.post("/join", status_code=201)
+def join(node: NodeOf, actor: ActorOf, handlers: HandlersOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+    """Pin the federation of an anchor file and ask to join it."""
+    sent = enrolling.request_to_join(node, actor, file.file.read(MAX_FILE_BYTES), handlers)
+    return {"id": node.node_id, "federation": sent.federation, "sent_to": sent.sent_to, "state": sent.state}
 
 
-@router.post("/peers/hub", status_code=201)
-def add_hub(node: NodeOf, actor: ActorOf, handlers: HandlersOf, asked: Hub) -> dict[str, Any]:
-    """Pin the hub by its fingerprint and join its federation."""
-    joined = joining.add_hub(node, actor, asked.url, asked.fingerprint, handlers)
-    return {
-        "federation": {"id": joined.federation.id, "name": joined.federation.name},
-        "hub": _peer(joined.hub),
-        "first_round": result_as_json(joined.first_round) if joined.first_round else None,
-    }
+@router.post("/join/standing")
+def standing(node: NodeOf, actor: ActorOf, handlers: HandlersOf) -> dict[str, Any]:
+    """Look whether the officers have signed; once listed, run the first round."""
+    check_permission(actor, "peer.write")
+    found = enrolling.standing(node, actor, handlers)
+    first = result_as_json(found.first_round) if found.first_round else None
+    return {"federation": found.federation.id, "state": found.state, "members": found.members, "first_round": first}
 
 
-@router.post("/peers/{peer_id}/status")
-def set_status(node: NodeOf, actor: ActorOf, peer_id: str, asked: MemberStatus) -> dict[str, Any]:
-    """At the hub: suspend a member or let it speak again."""
-    return _peer(membership.set_status(node, actor, peer_id, asked.status))
+@router.get("/join/requests")
+def requests(node: NodeOf, actor: ActorOf) -> list[dict[str, Any]]:
+    """At the hub: list what waits for officers."""
+    check_permission(actor, "sync.read")
+    with node.database.read() as session:
+        return [{name: value for name, value in item.items() if name != "file"} for item in desk.list_requests(session)]
+
+
+@router.get("/federation/anchor")
+def anchor(node: NodeOf, actor: ActorOf) -> Response:
+    """Answer the anchor from which colleges join."""
+    check_permission(actor, "sync.read")
+    return Response(federating.read_anchor_file(node), media_type="application/json")
 
 
 @router.get("/sync")

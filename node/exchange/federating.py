@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
+from federation.anchor import build_anchor, read_anchor
 from federation.catalogue import load_catalogue
 from federation.changes import key_entry
+from federation.client import check_url
 from federation.drafts import found
 from federation.errors import Conflict
 from federation.grants import default_grants
@@ -20,7 +22,7 @@ from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.exchange.desk import keep_founding
-from node.stream.memberlist import ANCHOR, find_file, find_state
+from node.stream.memberlist import ANCHOR, find_file, find_state, open_held
 from node.stream.models import Federation, ListDraft
 from node.stream.peers import list_peers
 from node.stream.service import ACTIVE, SUSPENDED, get_federation
@@ -45,11 +47,17 @@ def create_federation(node: Node, actor: Actor, cards: Sequence[bytes], threshol
     return row
 
 
-def read_anchor_file(node: Node) -> bytes:
-    """Return the anchor from which colleges join; raise Conflict where no list has been signed yet."""
+def read_anchor_file(node: Node, urls: Sequence[str] = ()) -> bytes:
+    """Return the anchor from which colleges join; raise Conflict where no list has been signed yet.
+
+    `urls` are the hub's addresses as colleges reach it, where they differ from the listed one.
+    """
     with node.database.read() as session:
         federation = get_federation(session)
         data = find_file(session, federation.id, ANCHOR)
+        held = open_held(session, federation.id, node.clock()) if data and urls else None
+    if data is not None and held is not None:
+        data = build_anchor(held.roll, read_anchor(data).root, urls=tuple(check_url(url) for url in urls))
     if data is None:
         raise Conflict(
             "federation-unsigned",

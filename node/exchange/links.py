@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from federation.addresses import read_networks
 from federation.client import Limits, Link, PeerClient, Speaker
 from federation.keys import Member
 from node.context import Node
@@ -17,6 +18,9 @@ def open_client(node: Node, url: str) -> PeerClient:
         limits=Limits(settings.connect_timeout_seconds, settings.read_timeout_seconds),
         proxy=settings.proxy,
         ca_file=str(node.folder / settings.ca_file) if settings.ca_file else "",
+        networks=read_networks(settings.allowed_networks),
+        client_certificate=str(node.folder / settings.client_certificate) if settings.client_certificate else "",
+        client_key=str(node.folder / settings.client_key) if settings.client_key else "",
     )
 
 

@@ -37,6 +37,11 @@ _COUNT = _prepared(
     " SET pulls = peer_read.pulls + 1, cursor = excluded.cursor, last_at = excluded.last_at",
     "at",
 )
+_SEEN = _prepared(
+    "INSERT INTO peer_read (federation, peer_id, pulls, cursor, last_at) VALUES (:federation, :peer, 0, 0, :at)"
+    " ON CONFLICT (federation, peer_id) DO UPDATE SET last_at = excluded.last_at",
+    "at",
+)
 _FORGET = _prepared("DELETE FROM used_nonce WHERE expires_at < :before", "before")
 _KNOWN = Prepared(text("SELECT origin FROM used_nonce WHERE origin = :origin AND nonce = :nonce"))
 _RAISE = Prepared(
@@ -66,6 +71,9 @@ def use_nonce(node: Node, opened: Request, window_seconds: int) -> None:
                 "at": now,
             }
             _COUNT.run(connection, read)
+        else:
+            seen = {"federation": opened.member.federation, "peer": opened.member.id, "at": now}
+            _SEEN.run(connection, seen)
         if int(opened.id[:4], 16) % _FORGET_EVERY == 0:
             raise_floor(connection, now - KEEP_FURTHER)
 

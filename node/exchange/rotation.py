@@ -1,6 +1,6 @@
 """A node's signing key turned over: a new one is asked for, both speak once it is listed, then the old one rests.
 
-    rotate   node.key.next is made -> request signed by both keys -> listed -> it becomes node.key, the old node.key.1
+    rotate   node.key.next is made -> request signed by both keys -> listed -> it becomes node.key
     replace  the key is lost or stolen: the node's new key asks, and the officers revoke the old one
 
 Between listing and `enrol retire` both keys are accepted, so the running node may be restarted at any time.
@@ -8,14 +8,18 @@ Between listing and `enrol retire` both keys are accepted, so the running node m
 
 from pathlib import Path
 
+from securesystemslib.signer import Signer
+
 from federation.enrolment import REPLACE, ROTATE, build_request
-from federation.errors import StorageError
-from federation.keys import ED25519, new_private_pem, read_signer, write_private_file
+from federation.errors import Conflict, StorageError
+from federation.keys import new_private_pem, read_signer, write_private_file
+from federation.lockbox import lock
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
-from node.context import KEY_FILE, Node
+from node.context import Node
 from node.exchange.enrolling import Sent, hand_in, own_applicant
 from node.exchange.links import Connect, open_client
+from node.keyring import KEY_FILE, find_passphrase, lock_name, open_key_file
 from node.stream.memberlist import open_held
 from node.stream.service import find_federation, get_federation
 
@@ -23,28 +27,38 @@ NEXT_FILE = f"{KEY_FILE}.next"
 
 
 def request_rotation(node: Node, actor: Actor, *, connect: Connect = open_client) -> Sent:
-    """Make the next key (once) and ask for it, signed by it and by the present one."""
+    """Make the next key (once) and ask for it, signed by both; raise Conflict where the key lives in a token."""
     check_permission(actor, "peer.write")
+    if node.settings.keys.pkcs11_module:
+        raise Conflict(
+            "key-in-token",
+            "签名密钥在密码设备中：请在设备中生成新密钥、改好 [keys]，再运行 gonghui enrol replace。",
+            "The key lives in a token: make a new one there, set [keys], then run `gonghui enrol replace`.",
+        )
     path = node.folder / NEXT_FILE
     if not path.exists():
-        scheme = node.signer.public_key.scheme
-        write_private_file(path, new_private_pem(scheme if scheme else ED25519))
-    return _ask(node, actor, ROTATE, path, connect)
+        pem = new_private_pem(node.signer.public_key.scheme)
+        passphrase = find_passphrase(node.folder, node.settings.keys)
+        write_private_file(path, lock(pem, lock_name(path), passphrase) if passphrase else pem)
+    return _ask(node, actor, ROTATE, _next_signer(node), connect)
+
+
+def _next_signer(node: Node) -> Signer:
+    return read_signer(open_key_file(node.folder / NEXT_FILE, find_passphrase(node.folder, node.settings.keys)))
 
 
 def request_replacement(node: Node, actor: Actor, *, connect: Connect = open_client) -> Sent:
     """Ask for the key that this node holds now in place of the one that the list names."""
     check_permission(actor, "peer.write")
-    return _ask(node, actor, REPLACE, node.folder / KEY_FILE, connect)
+    return _ask(node, actor, REPLACE, node.signer, connect)
 
 
 def adopt_if_listed(node: Node, actor: Actor) -> bool:
     """Turn to the next key where the list names it as ours; return whether that was done just now."""
     check_permission(actor, "sync.read")
-    path = node.folder / NEXT_FILE
-    if not path.exists():
+    if not (node.folder / NEXT_FILE).exists():
         return False
-    keyid = read_signer(path.read_bytes()).public_key.keyid
+    keyid = _next_signer(node).public_key.keyid
     with node.database.read() as session:
         federation = find_federation(session)
         held = open_held(session, federation.id, node.clock()) if federation else None
@@ -59,10 +73,8 @@ def adopt_if_listed(node: Node, actor: Actor) -> bool:
 
 
 def _turn(folder: Path) -> None:
-    """Let the next key be the key; the old one stays beside it. A crash between the two leaves both, and is mended."""
-    kept = folder / f"{KEY_FILE}.{len(list(folder.glob(f'{KEY_FILE}.[0-9]*'))) + 1}"
+    """Let the next key be the key: one step, whole or not at all. The old one opens nothing and need not be kept."""
     try:
-        kept.hardlink_to(folder / KEY_FILE)
         (folder / NEXT_FILE).replace(folder / KEY_FILE)
     except OSError as error:
         raise StorageError(
@@ -70,11 +82,10 @@ def _turn(folder: Path) -> None:
         ) from error
 
 
-def _ask(node: Node, actor: Actor, kind: str, path: Path, connect: Connect) -> Sent:
+def _ask(node: Node, actor: Actor, kind: str, signer: Signer, connect: Connect) -> Sent:
     with node.database.read() as session:
         federation = get_federation(session)
     applicant = own_applicant(node)
-    signer = node.signer if kind == REPLACE else read_signer(path.read_bytes())
     file = build_request(
         signer,
         applicant,

@@ -4,15 +4,18 @@ Reads only. Codes stay codes for programs; `explain` says them in both languages
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
 from node.context import Node
 from node.exchange.explain import explain
+from node.exchange.listing import list_standing
+from node.exchange.routes import STICK, list_called, route_to
 from node.stream.leases import find_lease
 from node.stream.models import (
     Federation,
@@ -23,12 +26,22 @@ from node.stream.models import (
     StoredRecord,
     WaitingDocument,
 )
-from node.stream.outbox import WAITING
-from node.stream.peers import list_peers, list_reachable
-from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, find_federation, read_content
+from node.stream.outbox import WAITING, list_undelivered, retry_items
+from node.stream.peers import list_peers
+from node.stream.service import (
+    CARRIED,
+    CURRENT,
+    EQUIVOCAL,
+    PLACEHOLDER,
+    QUARANTINED,
+    SEALED,
+    find_federation,
+    read_content,
+)
 
 SYNC_JOB = "job:sync"
 SHOWN = 200
+UNDELIVERED_AFTER = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class QuarantineItem:
     """One document that does not count. `id` is a record id where it can be tried again, else a digest."""
 
     id: str
-    state: str  # quarantined, placeholder, equivocal, waiting, refused
+    state: str  # quarantined, placeholder, equivocal, sealed, waiting, refused
     code: str
     origin: str
     kind: str
@@ -65,6 +78,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "node": node.node_id,
             "federation": {"id": federation.id, "name": federation.name} if federation else None,
             "hub": bool(federation and federation.hub_id == node.node_id),
+            "list": list_standing(session, node.node_id, federation, now) if federation else None,
             "last_success_at": last,
             "shown_age_seconds": _age(last, now),
             "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
@@ -86,7 +100,8 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     with node.database.read() as session:
         records = session.exec(
             select(StoredRecord)
-            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL)))
+            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED)))
+            .where(StoredRecord.code != CARRIED)
             .order_by(col(StoredRecord.position).desc())
             .limit(limit)
         ).all()
@@ -97,13 +112,56 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     items = [
         QuarantineItem(
             row.id, row.state, row.code, row.origin, row.kind, row.subject, row.stored_at,
-            may_retry=row.state == QUARANTINED,
+            may_retry=row.state in {QUARANTINED, SEALED},
         )
         for row in records
     ]  # fmt: skip
     items += [QuarantineItem(row.id, "waiting", row.code, row.origin, "", "", row.since_at) for row in waiting]
     items += [QuarantineItem(row.digest, "refused", row.code, "", "", "", row.last_at, row.count) for row in refused]
     return sorted(items, key=lambda item: item.at, reverse=True)[:limit]
+
+
+def list_outbox(node: Node, actor: Actor) -> list[dict[str, Any]]:
+    """Return the dead letters: what a peer refused, and what waits for two weeks and more, with the reason in words."""
+    check_permission(actor, "sync.read")
+    with node.database.read() as session:
+        rows = list_undelivered(session, node.clock() - UNDELIVERED_AFTER)
+        federation = find_federation(session)
+        peers = {peer.id: peer for peer in list_peers(session, federation.id)} if federation else {}
+        ways = {identity: route_to(node, federation, peer) for identity, peer in peers.items() if federation}
+    return [_dead_letter(item, record, peers.get(item.peer_id), ways.get(item.peer_id, STICK)) for item, record in rows]
+
+
+def retry_outbox(node: Node, actor: Actor, item_ids: list[int]) -> int:
+    """Let refused or late items go again, and knock at once; return how many. Raise NotPermitted, Conflict."""
+    check_permission(actor, "sync.run")
+    at = node.clock()
+    with node.database.write() as session:
+        peers = retry_items(session, item_ids, at)
+        for peer in session.exec(select(Peer).where(col(Peer.id).in_(peers))).all():
+            peer.next_try_at = None
+            session.add(peer)
+        write_audit(session, account_id=actor.account_id, action="outbox.retry", subject=str(len(peers)), at=at)
+    return len(peers)
+
+
+def _dead_letter(item: OutboxItem, record: StoredRecord, peer: Peer | None, way: str) -> dict[str, Any]:
+    code = item.code or (peer.last_error if peer else "") or f"undelivered-{way}"
+    text = explain(code)
+    return {
+        "item": item.id,
+        "record": record.id,
+        "kind": record.kind,
+        "subject": record.subject,
+        "peer": item.peer_id,
+        "peer_name": peer.name if peer else "",
+        "state": item.state,
+        "code": code,
+        "since_at": record.stored_at,
+        "way": way,
+        "explanation": text.en,
+        "explanation_zh": text.zh,
+    }
 
 
 def list_members(node: Node, actor: Actor) -> list[dict[str, Any]]:
@@ -115,7 +173,7 @@ def list_members(node: Node, actor: Actor) -> list[dict[str, Any]]:
 
 
 def _peers(session: Session, node: Node, federation: Federation, now: datetime) -> list[dict[str, Any]]:
-    called = {peer.id for peer in list_reachable(session, federation, node.node_id)}
+    called = {peer.id for peer in list_called(session, node, federation)}
     reads = {
         read.peer_id: read.last_at
         for read in session.exec(select(PeerRead).where(PeerRead.federation == federation.id)).all()

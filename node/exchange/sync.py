@@ -22,19 +22,25 @@ from federation.acceptance import Verdict
 from federation.client import Link
 from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
 from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
 from node.context import Node
+from node.exchange import recovering
 from node.exchange.delivery import push_outbox
 from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
+from node.exchange.nonces import refuse_issued_before
+from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.revocation import apply_revocations, fetch_proofs
+from node.exchange.routes import STICK, list_called
 from node.exchange.witness import exchange_cosignatures
 from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
-from node.stream.models import Peer
-from node.stream.peers import get_peer, is_due, list_reachable, member_of, note_contact, note_failure
+from node.stream.models import Federation, Peer
+from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
+from node.stream.recovery import COMMAND, begin, recognise
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
@@ -42,6 +48,7 @@ MAX_QUICK, MAX_THREADS = 24, 160  # visits at once: that are quick, and with tho
 PATIENCE_SECONDS = 0.5
 MAX_PAGES = 10_000  # of one visit; a peer that always has more is visited again next round
 MAX_GAP_REQUESTS = 200
+MAX_WAIT_SECONDS = 25  # of one poll: proxies cut what is silent for longer
 _GAP_RECORDS = 50
 
 OnResult = Callable[["PeerResult"], None]
@@ -94,7 +101,7 @@ def run_now(
         federation = get_federation(session)
         if only:
             peer = get_peer(session, federation.id, only)
-            if peer.id not in {item.id for item in list_reachable(session, federation, node.node_id)}:
+            if peer.id not in {item.id for item in list_called(session, node, federation)}:
                 raise InputRefused(
                     "peer-not-called",
                     "本节点不主动联系该对端（无地址、已停用，或由汇总节点转交）。",
@@ -116,12 +123,15 @@ def run_round(
 
     What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
     """
-    refresh_list(node, handlers, connect=connect)
+    if node.settings.exchange.transport != STICK:
+        refresh_list(node, handlers, connect=connect)
+    with node.database.write() as session:
+        recognise(session, node)
     publish_members_if_hub(node)
     apply_revocations(node, handlers)
     with node.database.read() as session:
         federation = find_federation(session)
-        peers = list_reachable(session, federation, node.node_id) if federation else []
+        peers = list_called(session, node, federation) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
     results: list[PeerResult] = []
     for result in _visit_all(peers, lambda peer: _visit(node, handlers, peer, connect, by_hand=by_hand)):
@@ -155,6 +165,42 @@ def _visit_all(peers: list[Peer], visit: Callable[[Peer], PeerResult]) -> Iterat
                 continue
             del started[future]
             yield future.result()
+
+
+def recover(node: Node, actor: Actor) -> None:
+    """Say that this node was restored from a backup: it signs in no stream whose readers have not answered since.
+
+    Requests of before are refused: the backup does not know which of them were answered. Raise NotPermitted.
+    """
+    check_permission(actor, "sync.run")
+    with node.database.write() as session:
+        federation = get_federation(session)
+        at = node.clock()
+        begin(session, node, federation.id, COMMAND, anew=True)
+        refuse_issued_before(session.connection(), at, node.settings.exchange.request_window_seconds)
+        write_audit(session, account_id=actor.account_id, action="node.recover", subject=node.node_id, at=at)
+
+
+def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
+    """Wait at the hub's mailbox for a while and take what comes; return "" or the code of what went wrong."""
+    with node.database.read() as session:
+        federation = find_federation(session)
+        hub = find_peer(session, federation.id, federation.hub_id) if federation else None
+        if hub is None or not hub.url or hub.id == node.node_id or not is_due(session, hub, node.clock()):
+            return ""
+        provider = member_of(session, hub)
+    wait = max(0, min(int(node.settings.exchange.read_timeout_seconds) - 5, MAX_WAIT_SECONDS))
+    try:
+        with connect(node, hub.url) as client:
+            visit_mailbox(node, link_to(node, client, provider), handlers, wait_seconds=wait)
+    except (NetworkError, TrustError) as error:
+        with node.database.write() as session:
+            row = session.get_one(Peer, (hub.federation, hub.id))
+            wanted = error.params.get("retry_after_seconds", 0)
+            note_failure(row, error.code, node.clock(), node.settings.sync, retry_after_seconds=wanted)
+            session.add(row)
+        return error.code
+    return ""
 
 
 def exit_code_of(results: list[PeerResult]) -> int:
@@ -231,17 +277,27 @@ def _converse(visit: _Visit, link: Link) -> None:
     visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
     with node.database.write(durable=False) as session:
         note_contact(_row(session, visit), visit.skew_seconds)
+    recovering.take_back(node, link, visit.handlers, answer.body.get("yours"))
+    recovering.give_back(node, link, answer.body.get("lost"))
     tally = push_outbox(node, link, go_on=lambda: _renew(visit))
     visit.delivered, visit.refused = tally.delivered, tally.refused
-    if not expired:  # what is new would only wait here; at its sender it waits as well
+    by_hub = not (visit.peer.is_hub or _we_are_hub(node, visit.peer))  # another college's records come by the hub
+    if not (expired or by_hub):  # what is new would only wait here; at its sender it waits as well
         _pull(visit, link)
         _ask_missing(visit, link)
     _renew(visit)
     exchange_heads(node, link, visit.handlers)
     exchange_cosignatures(node, link)
     fetch_proofs(node, link, visit.handlers)
+    if visit.peer.is_hub:
+        visit.received.update(visit_mailbox(node, link, visit.handlers).records)
     with node.database.write(durable=False) as session:
         _row(session, visit).last_success_at = node.clock()
+
+
+def _we_are_hub(node: Node, peer: Peer) -> bool:
+    with node.database.read() as session:
+        return session.get_one(Federation, peer.federation).hub_id == node.node_id
 
 
 def _row(session: Session, visit: _Visit) -> Peer:
@@ -265,7 +321,13 @@ def _note_failure(visit: _Visit, error: GonghuiError) -> None:
     if not isinstance(error, NetworkError | TrustError):
         return
     with visit.node.database.write() as session:
-        note_failure(_row(session, visit), error.code, visit.node.clock(), visit.node.settings.sync)
+        note_failure(
+            _row(session, visit),
+            error.code,
+            visit.node.clock(),
+            visit.node.settings.sync,
+            retry_after_seconds=error.params.get("retry_after_seconds", 0),
+        )
 
 
 def _pull(visit: _Visit, link: Link) -> None:

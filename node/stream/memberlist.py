@@ -20,6 +20,7 @@ from node.audit import write_audit
 from node.context import Node
 from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
+from node.stream.outbox import turn_outbox
 from node.stream.peers import find_peer, list_peers
 from node.stream.service import ACTIVE, SUSPENDED
 
@@ -95,8 +96,11 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     state.own_groups = " ".join(sorted(own.groups)) if own else ""
     session.add(state)
     federation = session.get_one(Federation, found.federation)
+    hub_before = federation.hub_id
     federation.name, federation.hub_id = found.roll.name, found.roll.hub
     session.add(federation)
+    if hub_before != federation.hub_id:
+        turn_outbox(session, node.node_id, federation, hub_before)
     keep_listed(session, federation.id, found.versions[TARGETS], found.roll.documents)
     take_members(session, node, found, at)
     if before != found.versions and any(before.get(role) != found.versions.get(role) for role in ("root", "targets")):

@@ -6,11 +6,12 @@
 
 A college's records for all, for the hub or for a group go to the hub, which serves them on; what is for one college
 goes to that one, over whatever way there is, and sealed as it is also to the hub. The hub's own records are fetched.
+A hub that takes over gets everything anew: a repetition costs it nothing, a loss would.
 """
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from federation.envelope import SEALED_TYPE, read_envelope
 from federation.errors import Conflict
@@ -33,6 +34,20 @@ def fill_outbox(session: Session, own_id: str, federation: Federation, stored: S
         session.add(OutboxItem(record_id=stored.id, peer_id=peer_id, updated_at=stored.stored_at))
 
 
+def turn_outbox(session: Session, own_id: str, federation: Federation, before: str) -> None:
+    """Let all that is ours go to the hub that took over from `before`: nobody knows what the old one has passed on.
+
+    What waited for the old hub waits for the new one; the receipts of the old one stay.
+    """
+    own = (col(StoredRecord.federation) == federation.id) & (col(StoredRecord.origin) == own_id)
+    for stored in session.exec(select(StoredRecord).where(own).order_by(col(StoredRecord.position))):
+        fill_outbox(session, own_id, federation, stored)
+    ours = select(StoredRecord.id).where(own)
+    left = (col(OutboxItem.peer_id) == before) & (col(OutboxItem.state) == WAITING)
+    session.execute(delete(OutboxItem).where(left, col(OutboxItem.record_id).in_(ours)))
+    session.flush()
+
+
 def settle_item(item: OutboxItem, verdict: str, code: str, receipt: bytes, at: datetime) -> None:
     """Note the receiver's receipt, whose signature the caller has checked: the record is delivered."""
     item.state, item.verdict, item.code, item.receipt, item.parcel = DELIVERED, verdict, code, receipt, ""
@@ -51,8 +66,8 @@ def list_undelivered(session: Session, before: datetime) -> list[tuple[OutboxIte
     return [(item, record) for item, record in rows]
 
 
-def retry_items(session: Session, item_ids: list[int], at: datetime) -> int:
-    """Let these wait anew, whatever became of them but delivered; return how many. Raise Conflict for none."""
+def retry_items(session: Session, item_ids: list[int], at: datetime) -> list[str]:
+    """Let these wait anew, unless they are delivered; return the peer of each. Raise Conflict for none."""
     rows = session.exec(
         select(OutboxItem).where(col(OutboxItem.id).in_(item_ids), col(OutboxItem.state) != DELIVERED)
     ).all()
@@ -61,7 +76,7 @@ def retry_items(session: Session, item_ids: list[int], at: datetime) -> int:
     for item in rows:
         item.state, item.verdict, item.code, item.parcel, item.updated_at = WAITING, "", "", "", at
         session.add(item)
-    return len(rows)
+    return [item.peer_id for item in rows]
 
 
 def waiting_peers(session: Session) -> set[str]:

@@ -94,13 +94,16 @@ def note_contact(peer: Peer, skew_seconds: int) -> None:
     peer.skew_seconds = skew_seconds
 
 
-def note_failure(peer: Peer, code: str, at: datetime, settings: SyncSection) -> None:
-    """Wait longer after each failure in a row, by chance a little more or less, never beyond the longest wait."""
+def note_failure(peer: Peer, code: str, at: datetime, settings: SyncSection, *, retry_after_seconds: int = 0) -> None:
+    """Wait longer after each failure in a row, by chance a little more or less, never beyond the longest wait.
+
+    What the peer itself asked for (`Retry-After`) is waited for in any case.
+    """
     peer.failures += 1
     seconds = min(settings.backoff_first_seconds * 2.0 ** min(peer.failures - 1, 30), settings.backoff_max_seconds)
     seconds = min(seconds * _RANDOM.uniform(0.75, 1.25), settings.backoff_max_seconds)
     peer.last_error, peer.failed_at = code, at
-    peer.next_try_at = at + timedelta(seconds=seconds)
+    peer.next_try_at = at + timedelta(seconds=max(seconds, retry_after_seconds))
 
 
 def take_member_list(session: Session, record: StoredRecord, content: dict[str, Any]) -> None:

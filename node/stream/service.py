@@ -32,6 +32,7 @@ from node.stream.listed import find_grants, find_schema
 from node.stream.log import append_leaf
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
+from node.stream.recovery import Head, check_may_sign, note_mark
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from schemas import has_schema, schema_digest
 
@@ -156,6 +157,7 @@ def append_record(
         .order_by(col(StoredRecord.sequence).desc())
         .limit(1)
     ).first()
+    check_may_sign(session, node, row, stream, Head(head.sequence, head.id) if head else None)
     _check_next_revision(session, node, federation_id, stream, subject, revision, supersedes)
     at = node.clock()
     place = {
@@ -179,6 +181,7 @@ def append_record(
     _check_own(session, node, row, record)
     stored = keep(session, record, position=position, stored_at=at)
     fill_outbox(session, node.node_id, row, stored)
+    note_mark(session, node, federation_id, stream, Head(stored.sequence, stored.id))
     return stored
 
 

@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter
 
-from node.web import board, home, imports, matrix, notices, pages, releases, settings, signing, sync, users
+from node.web import board, home, imports, matrix, notices, pages, peers, releases, settings, signing, sync, users
 
-ROUTERS: tuple[APIRouter, ...] = tuple(
-    module.router for module in (pages, signing, home, board, imports, releases, matrix, notices, sync, users, settings)
-)
+_MODULES = (pages, signing, home, board, imports, releases, matrix, notices, sync, peers, users, settings)
+ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)

@@ -12,6 +12,7 @@ from node.activities.service import Shown, list_notices
 from node.exchange import status
 from node.indicators.release import DRAFT, ONE_PERSON, find_record, list_releases
 from node.intake.models import ImportFile
+from node.keycare import worries_of
 from node.members import roster
 from node.web.keyfigures import read_key_figures
 from node.web.pages import PageRoute, page
@@ -44,6 +45,7 @@ def home(request: Request, visitor: VisitorOf) -> Response:
             *_release_tasks(visitor),
             *_exchange_tasks(visitor),
             *_account_tasks(visitor),
+            *_key_tasks(visitor),
         ],
         period=period,
         figures=figures,
@@ -134,6 +136,15 @@ def _returned_tasks(visitor: Visitor, reviews: list[dict[str, Any]]) -> list[Tas
                 text = Text(f"{subject} 被退回修改：{review['note']}", f"{subject} was returned: {review['note']}")
                 tasks.append(Task(text, "/releases", Text("更正", "Correct"), "warn"))
     return tasks
+
+
+def _key_tasks(visitor: Visitor) -> list[Task]:
+    if not visitor.may("key.write"):
+        return []
+    return [
+        Task(Text(f"{w.said.zh}：{w.mend}", f"{w.said.en}: {w.mend}"), "/settings", Text("设置", "Settings"), "warn")
+        for w in worries_of(visitor.node)
+    ]
 
 
 def _account_tasks(visitor: Visitor) -> list[Task]:

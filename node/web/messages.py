@@ -27,10 +27,14 @@ DONE: Mapping[str, Text] = {
     "feed-revoked": Text("日历地址已作废。", "The calendar address no longer works."),
     "sync-started": Text("同步已开始。", "Synchronisation has started."),
     "retried": Text("已重新检查该条目。", "The record was judged again."),
-    "peer-enrolled": Text("已登记；请电话核对下列指纹。", "Enrolled; compare its fingerprint by telephone."),
-    "peer-active": Text("已恢复该成员。", "The member may speak again."),
-    "peer-suspended": Text("已停用该成员。", "The member is suspended."),
-    "hub-added": Text("已加入联合体。", "You have joined the federation."),
+    "join-sent": Text(
+        "申请已送达汇总节点；请电话把十六个词读给管理员。", "The hub has it; read the officers the sixteen words."
+    ),
+    "join-file": Text(
+        "没有联系上汇总节点；请下载申请文件转交。", "The hub was not reached; download the request and hand it over."
+    ),
+    "join-waiting": Text("管理员尚未签署。", "The officers have not signed yet."),
+    "join-active": Text("已加入联合体。", "You have joined the federation."),
     "role-set": Text("角色已更改。", "The role is changed."),
     "user-closed": Text("账号已停用。", "The account is closed."),
     "user-opened": Text("账号已启用。", "The account is open again."),

@@ -15,7 +15,7 @@ import xlsxwriter
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import PHONE, Site, check_width, close_site, found_site, snap
-from tests.cli.conftest import Served
+from tests.cli.conftest import Gonghui, Served, gonghui  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.browser
 HEADER = ("工号", "姓名", "性别", "出生日期", "专业技术职务", "用人方式", "入会时间")
@@ -42,23 +42,34 @@ def write_roster(path: Path, rows: Rows) -> Path:
     return path
 
 
-def join(hub: Site, college: Site, folder: Path) -> None:
-    """Exchange the key file and the fingerprint as two administrators do."""
+def join(hub: Site, college: Site, folder: Path, gonghui: Gonghui) -> None:  # noqa: F811
+    """Upload the anchor, let two officers sign at their own machines, and enter."""
+    on_hub = ("--config", hub.node.folder / "config.toml", "--token-file", hub.node.folder / "admin.token")
+    cards: list[str | Path] = []
+    for number in (1, 2):
+        officer = gonghui("federation", "officer", folder / f"officer-{number}", "--name", f"主席{number}", "--json")
+        cards += ["--card", officer.json["card"]]
+    draft = folder / "founding.json"
+    assert gonghui(*on_hub, "federation", "create", *cards, "--threshold", "2", "--out", draft).code == 0
+
+    def sign(what: str | Path) -> None:
+        for number in (1, 2):
+            words = ("enrol", "approve", what, "--officer", folder / f"officer-{number}", "--hub", hub.url, "--yes")
+            assert gonghui(*words).code == 0
+
+    sign(draft)
+    anchor = folder / "anchor.json"
+    assert gonghui(*on_hub, "federation", "anchor", "--url", hub.url, "--out", anchor).code == 0
     page = college.open("gao")
-    with page.expect_download() as given:
-        page.goto(college.url + "/peers")
-        page.click("text=下载公钥文件")
-    key_file = folder / "college.key.json"
-    given.value.save_as(key_file)
+    page.goto(college.url + "/peers")
+    page.set_input_files("input[type=file]", anchor)
+    page.click("text=申请加入")
+    expect(page.locator("[role=status]")).to_contain_text("十六个词")
     keeper = hub.open("gao")
     keeper.goto(hub.url + "/peers")
-    fingerprint = keeper.locator("code.secret").first.inner_text()
-    keeper.set_input_files("input[type=file]", key_file)
-    keeper.click("text=登记 >> nth=-1")
-    expect(keeper.locator("[role=status]")).to_contain_text("已登记")
-    page.fill("input[name=url]", hub.url)
-    page.fill("input[name=fingerprint]", fingerprint)
-    page.click("text=核对并加入")
+    expect(keeper.locator("#waiting")).to_contain_text(college.node.node_id)
+    sign(college.node.node_id)
+    page.click("text=查看是否已获准")
     expect(page.locator("[role=status]")).to_contain_text("已加入联合体")
 
 
@@ -108,7 +119,10 @@ def figure(page: Page, name: str) -> str:
 
 
 def test_from_a_file_to_the_screen_of_the_province(
-    tmp_path: Path, chromium: Browser, serve: Callable[..., Served]
+    tmp_path: Path,
+    chromium: Browser,
+    serve: Callable[..., Served],
+    gonghui: Gonghui,  # noqa: F811
 ) -> None:
     hub = found_site(
         tmp_path / "hub",
@@ -125,7 +139,7 @@ def test_from_a_file_to_the_screen_of_the_province(
         {"gao": "admin", "zhang": "officer", "li": "approver"},
     )
     rows = make_rows(240)
-    join(hub, college, tmp_path)
+    join(hub, college, tmp_path, gonghui)
     import_roster(college, write_roster(tmp_path / "名册.xlsx", rows), "2025-09-30")
     approve(college, prepare(college, "2025U"), "release")
     synchronise(college)

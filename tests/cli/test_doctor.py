@@ -72,6 +72,7 @@ def test_configuration_and_keys(config: Path) -> None:
     finding = found(config)["node.key"]
     assert (finding.state, finding.exit_code) == (ERROR, 8)
     assert finding.mend.zh.startswith("chmod 600 ")
+    (config.parent / "node.key").chmod(0o600)
     (config.parent / "node.key").write_bytes(b"not a key")
     assert found(config)["node.key"].exit_code == 5
     (config.parent / "node.secret").unlink()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -18,14 +19,17 @@ from typer.testing import CliRunner
 
 from federation.envelope import check_signature, read_envelope, sign
 from federation.errors import GonghuiError, StorageError, UsageError
-from federation.keys import sealing_public
+from federation.keys import public_pem, sealing_public
 from federation.lockbox import is_locked
 from node.audit.models import AuditEntry
 from node.cli import make_app
+from node.clock import now
 from node.context import Node, open_node
 from node.doctor import ERROR, OK, WARNING, examine
 from node.founding import Founding, found_node
+from node.stream.models import Peer
 from tests.cli.conftest import ROOT, Gonghui, Said, Served, environment
+from tests.cli.test_serve import certificate
 
 PASSPHRASE = "eine lange Losung 工会"
 NAMES = ("node.key", "node.seal", "node.secret")
@@ -197,6 +201,18 @@ def test_any_three_shares_bring_a_lost_node_back(
     assert (code, "key-differs" in error) == (7, True)
 
 
+def test_a_certificate_that_ends_is_told_a_month_before(made: Founding) -> None:
+    text = made.config.read_text(encoding="utf-8")
+    made.config.write_text(text.replace('tls_certificate = ""', 'tls_certificate = "tls.pem"'), encoding="utf-8")
+    (made.config.parent / "tls.pem").write_bytes(certificate(days=40))
+
+    def state(days: int) -> str:
+        findings = examine(made.config, clock=lambda: now() + timedelta(days=days))
+        return next((finding.state for finding in findings if finding.check == "certificate"), OK)
+
+    assert [state(days) for days in (0, 9, 11, 39, 41)] == [OK, OK, WARNING, WARNING, ERROR]
+
+
 def test_only_an_administrator_touches_keys(made: Founding, quick: Gonghui, tmp_path: Path) -> None:
     for words in (("protect",), ("unprotect",), ("rotate-seal",), ("backup", "--out", tmp_path / "b")):
         said = quick("--config", made.config, "key", *words)
@@ -320,6 +336,19 @@ def _needles(folder: Path) -> dict[str, list[bytes]]:
     return found
 
 
+def _introduce(hub: Founding, college: Founding) -> None:
+    """Write the college into the hub's peers, as a hub of an earlier release enrolled it."""
+    node, other = open_node(hub.config), open_node(college.config)
+    key = other.signer.public_key
+    with node.database.write() as session:
+        peer = Peer(
+            federation=hub.federation, id=other.node_id, name="学院", public_key=public_pem(key), keyid=key.keyid
+        )
+        session.add(peer)
+    node.database.close()
+    other.database.close()
+
+
 def test_no_key_is_in_any_other_file_or_output(tmp_path: Path, gonghui: Gonghui, serve: Run) -> None:
     """A hub and its college run, exchange, fail and are backed up; then every byte they left is searched."""
     hub = found_node(tmp_path / "hub", {"hub.enabled": True, "log.level": "DEBUG"}, admin="admin")
@@ -330,7 +359,7 @@ def test_no_key_is_in_any_other_file_or_output(tmp_path: Path, gonghui: Gonghui,
         return said.out + said.error
 
     outputs = [on(college, "peer", "key", "--out", tmp_path / "college.key.json")]
-    outputs.append(on(hub, "peer", "enrol", tmp_path / "college.key.json"))
+    _introduce(hub, college)
     served = serve(hub.config)
     outputs.append(on(college, "peer", "add", served.url, "--fingerprint", hub.fingerprint))
     outputs.append(on(college, "sync", "run"))
@@ -369,6 +398,7 @@ def test_a_node_and_a_traceback_show_no_key(made: Founding) -> None:
     program = f"""
 import sys, traceback
 from pathlib import Path
+from node.clock import now
 from node.context import open_node
 node = open_node(Path({str(made.config)!r}))
 def fail(node):

@@ -53,7 +53,7 @@ def test_https_with_a_certificate_of_ones_own(tmp_path: Path, serve: Serve, gong
     said = gonghui("--config", made.config, "serve", "--port", "0")
     assert said.code == 2
     assert "tls-files" in said.error
-    (tmp_path / "n" / "tls.pem").write_bytes(_certificate())
+    (tmp_path / "n" / "tls.pem").write_bytes(certificate())
     served = serve(made.config)
     assert served.url.startswith("https://127.0.0.1:")
     context = ssl.create_default_context(cafile=str(tmp_path / "n" / "tls.pem"))
@@ -62,7 +62,7 @@ def test_https_with_a_certificate_of_ones_own(tmp_path: Path, serve: Serve, gong
     assert served.stop() == 0
 
 
-def _certificate() -> bytes:
+def certificate(days: int = 1) -> bytes:
     key = Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     today = datetime.now(UTC)
@@ -73,7 +73,7 @@ def _certificate() -> bytes:
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
+        .not_valid_after(today + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, None)
     )

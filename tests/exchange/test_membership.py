@@ -1,18 +1,25 @@
 """The member list at nodes: founded, joined, changed, refreshed, refused; the old one stays and nothing is lost."""
 
+import json
+from dataclasses import replace
+
 import httpx
 import pytest
 from sqlmodel import select
 
 from federation.acceptance import Verdict
-from federation.changes import rename, suspend
+from federation.changes import hand_over, rename, retire_key, suspend
 from federation.drafts import place_hold, propose, read_outcome, sign_draft, write_draft
+from federation.enrolment import Applicant, build_request
 from federation.errors import Conflict, TrustError
-from node.exchange import desk
+from federation.keys import new_identifier, new_private_pem, read_signer, write_private_file
+from node.exchange import desk, enrolling, rotation
+from node.exchange.listing import list_standing
+from node.officer.changes import changes_of
 from node.stream.memberlist import load_list_files
-from node.stream.models import MemberListState, Peer, StoredRecord, WaitingDocument
+from node.stream.models import Federation, MemberListState, Peer, StoredRecord, WaitingDocument
 from tests.exchange.conftest import stranger
-from tests.exchange.federated import Union
+from tests.exchange.federated import ACTOR, Union
 from tests.sync.conftest import Net, net  # noqa: F401  fixture
 
 
@@ -118,3 +125,103 @@ def test_what_comes_after_expiry_waits_and_goes_through_after_the_refresh(union:
     with union.hub.database.read() as session:
         assert session.get_one(StoredRecord, record.id).state == "current"
         assert session.get(WaitingDocument, record.id) is None
+
+
+def test_a_key_is_rotated_with_no_gap_and_a_lost_one_replaced(union: Union) -> None:
+    college = union.enrol()
+    old = college.signer.public_key.keyid
+    write_private_file(college.folder / "node.key", b"unused")
+    sent = rotation.request_rotation(college, ACTOR, connect=union.net.connect)
+    assert (sent.state, sent.key.keyid != old) == ("pending", True)
+    assert union.approve(college) == "published"
+    assert union.refresh(college) == ""
+    assert rotation.adopt_if_listed(college, ACTOR)
+    turned = replace(college, signer=read_signer((college.folder / "node.key").read_bytes()))
+    for node in (college, turned):  # both speak: the running node may be restarted at any time
+        assert union.net.world.ask(node, "ping", {}).body["membership"]
+    assert union.change(retire_key(college.node_id, old)) == "published"
+    refused = union.net.world.post("ping", b"[" + union.net.world.request(college, "ping", {}) + b"]")
+    assert refused.json()["code"] == "key-retired"
+    lost = replace(turned, signer=read_signer(new_private_pem()))
+    assert rotation.request_replacement(lost, ACTOR, connect=union.net.connect).state == "pending"
+    assert union.approve(lost) == "published"
+    assert union.net.world.ask(lost, "ping", {}).body["membership"]
+    refused = union.net.world.post("ping", b"[" + union.net.world.request(turned, "ping", {}) + b"]")
+    assert refused.json()["code"] == "key-revoked"
+
+
+def test_a_rotation_without_the_present_key_is_refused(union: Union) -> None:
+    college = union.enrol()
+    thief = read_signer(new_private_pem())
+    file = build_request(
+        thief, enrolling.own_applicant(college), federation=union.federation, kind="rotate", at=college.clock()
+    )
+    with pytest.raises(TrustError, match="rotation-unsigned"):
+        changes_of(union.held(), file)
+
+
+def test_a_hub_that_withholds_a_change_is_found_out_by_another_members_answer(union: Union) -> None:
+    college, other, third = union.enrol(), union.enrol(server={"public_url": "http://other"}), union.enrol()
+    union.refresh(college)
+    union.net.listen(other, "other")
+    withheld = dict(union.held().files)
+    union.change(suspend(third.node_id))
+    assert union.refresh(other) == ""
+
+    def freeze(request: httpx.Request) -> httpx.Response | None:
+        path = request.url.path.removeprefix("/exchange/v1/membership/")
+        if path == request.url.path:
+            return None
+        kind = {"content-type": "application/json"}
+        if path not in withheld:
+            return httpx.Response(404, headers=kind, stream=httpx.ByteStream(b"{}"))
+        return httpx.Response(200, headers=kind, stream=httpx.ByteStream(withheld[path]))
+
+    union.net.faults["hub"] = freeze
+    for _ in range(2):  # first by the other's signed word, whose list is taken; then the hub's own is older
+        union.refresh(college)
+    assert union.held(college).status_of(third.node_id, college.clock()) == "suspended"
+    assert union.state(college).error == "list-rolled-back"
+    with college.database.read() as session:
+        federation = session.get_one(Federation, union.federation)
+        told = list_standing(session, college.node_id, federation, college.clock())
+    assert told is not None
+    assert [(item["code"], item["serious"]) for item in told["warnings"]] == [("list-rolled-back", True)]
+
+
+def test_the_hub_is_handed_over_with_the_old_machine_gone(union: Union) -> None:
+    college, heir = union.enrol(), union.enrol(server={"public_url": "http://heir"})
+    union.refresh(college)
+    union.net.listen(heir, "heir")
+    union.refresh(heir)
+    held = union.held(heir)
+    draft = propose(held, hand_over(heir.node_id, heir.signer.public_key.keyid), now=heir.clock())
+    for signer in union.officers[:2]:
+        signed = sign_draft(held, draft, signer, seen=read_outcome(held, draft))
+        told = desk.receive_draft(heir, write_draft(signed), union.net.world.handlers)
+    assert told["state"] == "published"
+    union.net.faults["hub"] = lambda _: (_ for _ in ()).throw(httpx.ConnectError("gone"))
+    assert union.refresh(college) == ""
+    with college.database.read() as session:
+        assert session.get_one(Federation, union.federation).hub_id == heir.node_id
+    record = union.net.world.append(college, 1)
+    assert [result.peer_id for result in union.net.run(college) if not result.code] == [heir.node_id]
+    with heir.database.read() as session:
+        assert session.get_one(StoredRecord, record.id).state == "current"
+
+
+def test_strangers_requests_are_capped_and_proven(union: Union) -> None:
+    federation = union.federation
+    applicant = Applicant(new_identifier("n"), "某学院")
+    for _ in range(desk.MAX_OF_ONE):
+        file = build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock())
+        assert union.net.world.post("join", file).json()["state"] == "pending"
+    file = build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock())
+    full = union.net.world.post("join", file)
+    assert (full.json()["code"], "retry-after" in full.headers) == ("join-room-full", True)
+    changed = file.replace(b'"public": "', b'"public": "-')
+    assert union.net.world.post("join", changed).json()["code"] == "request-unreadable"
+    other = json.loads(build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock()))
+    forged = {**json.loads(file), "public": other["public"]}
+    assert union.net.world.post("join", json.dumps(forged).encode()).json()["code"] == "key-not-signer"
+    assert union.net.world.post("join", b"x" * 40_000).status_code in {413, 422}

@@ -6,9 +6,9 @@ from jsonschema import Draft202012Validator
 from sqlmodel import select
 
 import schemas
-from federation.keyfile import build_key_file, read_key_file
-from federation.keys import new_identifier, new_private_pem, read_signer
+from federation.keyfile import read_key_file
 from node.access.permissions import ROLES
+from node.exchange.membership import publish_members_if_hub
 from node.members.models import PersonFact
 from tests.http.conftest import ROSTER, Api
 
@@ -179,16 +179,11 @@ def test_notices(api: Api) -> None:
 
 
 def test_peers_and_sync(api: Api) -> None:
-    pem = new_private_pem()
-    key = build_key_file(read_signer(pem), node_id=new_identifier("n"), name="某学院", code="", url="")
-    enrolled = api("admin", "POST", "/peers", files={"file": ("key.json", key)})
-    assert (enrolled.status_code, enrolled.json()["status"]) == (201, "active")
-    path = f"/peers/{enrolled.json()['id']}/status"
-    assert api("admin", "POST", path, json={"status": "suspended"}).json()["status"] == "suspended"
-    check_problem(api("admin", "POST", path, json={"status": "gone"}), 422, "request-invalid")
-    assert [peer["name"] for peer in api("viewer", "GET", "/peers").json()] == ["某学院"]
+    assert api("viewer", "GET", "/peers").json() == []
     assert api.node.node_id in read_key_file(api("admin", "GET", "/peers/key").content).id
-    check_problem(api("admin", "POST", "/peers", files={"file": ("key.json", b"{}")}), 422, "key-file-unreadable")
+    check_problem(api("admin", "POST", "/join", files={"file": ("anchor.json", b"{}")}), 422, "anchor-unreadable")
+    check_problem(api("viewer", "GET", "/federation/anchor"), 409, "federation-unsigned")
+    publish_members_if_hub(api.node)
     assert api("admin", "POST", "/sync/run", json={}).json() == []
     assert api("viewer", "GET", "/sync").json()["hub"] is True
     assert api("officer", "GET", "/sync/quarantine").json() == []
@@ -196,5 +191,4 @@ def test_peers_and_sync(api: Api) -> None:
     assert record["kind"] == "member-list"
     assert api("analyst", "GET", f"/records/{record['id']}").json()["payloadType"]
     check_problem(api("analyst", "GET", "/records/ffff"), 404, "record-unknown")
-    answer = api("admin", "POST", "/peers/hub", json={"url": "ftp://x", "fingerprint": "00"})
-    assert answer.status_code == 400
+    assert api("viewer", "GET", "/join/requests").json() == []

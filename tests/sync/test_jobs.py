@@ -31,7 +31,7 @@ def _lease(node: Node, name: str) -> Lease:
 def test_the_sync_job_runs_when_due_and_says_when_next(net: Net, world: World) -> None:
     college = net.college()
     net.address(college, world.hub, "http://127.0.0.1:1")
-    [job] = jobs.default_jobs(college, world.handlers)
+    job, _ = jobs.default_jobs(college, world.handlers)
     assert jobs.run_if_due(college, job)
     assert not jobs.run_if_due(college, job)
     row = _lease(college, SYNC_JOB)

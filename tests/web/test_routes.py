@@ -29,6 +29,8 @@ ROUTES = {
     "POST /exchange/v1/witness": SIGNED,
     "GET /exchange/v1/log/checkpoint": OPEN,  # sizes and hashes
     "POST /exchange/v1/log/proof": SIGNED,
+    "POST /exchange/v1/catalogue": SIGNED,
+    "POST /exchange/v1/relay": SIGNED,
     "GET /exchange/v1/membership/{path:path}": OPEN,  # signed by officers, names no person
     "POST /exchange/v1/join": OPEN,  # proof of possession, size, count; changes nothing by itself
     "GET /exchange/v1/join/{name}": OPEN,  # its address is too long to be guessed
@@ -53,9 +55,10 @@ ROUTES = {
     "POST /api/v1/notices/{notice_id}/cancel": "notice.write",
     "GET /api/v1/peers": "sync.read",
     "GET /api/v1/peers/key": "peer.write",
-    "POST /api/v1/peers": "peer.write",
-    "POST /api/v1/peers/hub": "peer.write",
-    "POST /api/v1/peers/{peer_id}/status": "peer.write",
+    "POST /api/v1/join": "peer.write",
+    "POST /api/v1/join/standing": "peer.write",
+    "GET /api/v1/join/requests": "sync.read",
+    "GET /api/v1/federation/anchor": "sync.read",
     "GET /api/v1/sync": "sync.read",
     "POST /api/v1/sync/run": "sync.run",
     "GET /api/v1/sync/quarantine": "quarantine.read",
@@ -113,9 +116,10 @@ ROUTES = {
     "POST /sync/run": "sync.run",
     "GET /peers": "sync.read",
     "GET /peers/key": "peer.write",
-    "POST /peers/hub": "peer.write",
-    "POST /peers/enrol": "peer.write",
-    "POST /peers/{peer_id}/status": "peer.write",
+    "GET /peers/anchor": "sync.read",
+    "GET /peers/request": "peer.write",
+    "POST /peers/join": "peer.write",
+    "POST /peers/standing": "peer.write",
     "GET /quarantine": "quarantine.read",
     "POST /quarantine/{record_id}/retry": "quarantine.retry",
     "GET /records": "release.read",
@@ -134,13 +138,11 @@ BODIES = {
     "POST /api/v1/imports/{import_id}/confirm": {"known_at": 0},
     "POST /api/v1/notices": {"title": "a", "place": "b", "starts": "c", "ends": "d"},
     "POST /api/v1/notices/{notice_id}": {"title": "a", "place": "b", "starts": "c", "ends": "d", "revision": 1},
-    "POST /api/v1/peers/hub": {"url": "ftp://x", "fingerprint": "00"},
-    "POST /api/v1/peers/{peer_id}/status": {"status": "active"},
     "POST /api/v1/reviews": {"record": "none", "verdict": "accepted"},
     "POST /api/v1/releases": {"period": "1999U"},
     "POST /api/v1/releases/{release}/approve": {"digests": []},
 }
-FILES = {"POST /api/v1/imports", "POST /api/v1/peers"}
+FILES = {"POST /api/v1/imports", "POST /api/v1/join"}
 
 
 def routes_of(app: FastAPI) -> set[str]:

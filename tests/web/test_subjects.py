@@ -9,12 +9,15 @@ import pytest
 from icalendar import Calendar
 from sqlmodel import select
 
+from federation.enrolment import Applicant, build_request
 from federation.errors import Text
-from federation.keyfile import build_key_file
 from federation.keys import new_identifier, new_private_pem, read_signer
+from federation.spoken import spoken
 from node.access import accounts
 from node.access.permissions import Actor
 from node.context import Node
+from node.exchange import desk
+from node.exchange.membership import publish_members_if_hub
 from node.exchange.sync import OK, PeerResult
 from node.stream.models import Federation
 from node.web.rounds import Rounds
@@ -115,21 +118,22 @@ def test_a_round_that_fails_is_told(open_browser: Open, node: Node) -> None:
     assert rounds.error.code == "peer-unknown"
 
 
-def test_the_hub_enrols_suspends_and_resumes(open_browser: Open, node: Node) -> None:
+def test_a_hub_shows_how_to_create_its_federation_and_what_waits(open_browser: Open, node: Node) -> None:
     admin = open_browser("admin")
-    key = build_key_file(read_signer(new_private_pem()), node_id=new_identifier("n"), name="某学院", code="", url="")
-    page = admin.get("/peers")
-    bad = admin.send(page, "/peers/enrol", files={"file": ("key.json", b"{}")})
-    assert (bad.status_code, "公钥文件" in bad.text) == (422, True)
-    enrolled = admin.follow(admin.send(page, "/peers/enrol", files={"file": ("key.json", key)}))
-    assert "某学院" in enrolled.text
-    action = next(form.action for form in forms_of(enrolled) if form.action.endswith("/status"))
-    suspended = admin.follow(admin.send(enrolled, action))
-    assert "已停用该成员" in suspended.text
-    assert "已恢复" in admin.follow(admin.send(suspended, action)).text
+    assert "gonghui federation create" in admin.get("/peers").text
+    applicant = Applicant(new_identifier("n"), "某学院")
+    with node.database.read() as session:
+        federation = session.exec(select(Federation)).one()
+    signer = read_signer(new_private_pem())
+    file = build_request(signer, applicant, federation=federation.id, kind="join", at=node.clock())
+    assert desk.receive_request(node, file)["state"] == "pending"
+    page = admin.get("/peers").text
+    assert "某学院" in page
+    assert applicant.id in page
+    assert spoken(signer.public_key.keyid) in page
     assert node.node_id.encode() in admin.get("/peers/key").content
-    viewer = open_browser("viewer")
-    assert "登记学院" not in viewer.get("/peers").text
+    assert admin.get("/peers/anchor").status_code == 409
+    publish_members_if_hub(node)
     records = open_browser("analyst").get("/records")
     href = re.findall(r'href="(/records/[0-9a-f]{64})"', records.text)[0]
     assert open_browser("analyst").get(href).json()["payloadType"]
@@ -141,9 +145,8 @@ def test_joining_says_what_is_wrong(open_browser: Open, node: Node) -> None:
     admin = open_browser("admin")
     page = admin.get("/peers")
     assert "加入联合体" in page.text
-    refused = admin.send(page, "/peers/hub", url="http://127.0.0.1:9", fingerprint="00")
-    assert refused.status_code in {400, 403, 422}
-    assert 'value="http://127.0.0.1:9"' in refused.text
+    refused = admin.send(page, "/peers/join", files={"file": ("anchor.json", b"{}")})
+    assert (refused.status_code, "信任锚" in refused.text) == (422, True)
     assert "还没有加入联合体" in admin.get("/").text
 
 

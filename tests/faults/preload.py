@@ -1,0 +1,22 @@
+"""What every forked process would otherwise read and work out for itself."""
+
+from importlib.metadata import packages_distributions
+
+from sqlalchemy.orm import configure_mappers
+
+import node.app
+import node.cli
+import node.handlers
+import node.jobs
+import tests.faults.federation
+import tests.faults.proxy  # noqa: F401
+from federation.validation import check_schema
+
+configure_mappers()
+_INSTALLED = packages_distributions()
+node.cli.packages_distributions = lambda: _INSTALLED
+for _schema in ("record.v1", "request.v1", "answer.v1", "receipt.v1", "release.v1", "notice.v1"):
+    try:
+        check_schema(_schema, {})
+    except Exception:  # noqa: BLE001, S112  an empty document is invalid; the validator is what we want
+        continue
