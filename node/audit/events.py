@@ -39,6 +39,7 @@ EVENTS: Mapping[str, Text] = {
     "review.write": Text("审核", "review written"),
     "record.sign": Text("签名条目", "record signed"),
     "record.countersign": Text("新密钥补签条目", "record signed again by the new key"),
+    "node.recover": Text("灾后恢复", "recovered from a backup"),
     "record.seal-again": Text("重新密封条目", "record sealed again"),
     "outbox.retry": Text("重新发送条目", "delivery tried again"),
     "bundle.export": Text("导出数据包", "bundle exported"),
