@@ -62,6 +62,7 @@ EVENTS: Mapping[str, Text] = {
     "key.protect": Text("为密钥设口令", "passphrase set on keys"),
     "key.unprotect": Text("取消密钥口令", "passphrase taken off keys"),
     "key.rotate-seal": Text("更换解密密钥", "sealing key rotated"),
+    "key.backup": Text("备份密钥", "keys backed up"),
     "key.turn": Text("启用新签名密钥", "new signing key in use"),
     # evidence
     "checkpoint.sign": Text("签名日志检查点", "checkpoint of the log signed"),

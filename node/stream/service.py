@@ -43,8 +43,15 @@ ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked
 VERSION = 1
 
 
-_HOME = Prepared(core_select(col(Federation.id), col(Federation.hub_id)).order_by(col(Federation.joined_at)).limit(1))
-_FEDERATION = select(Federation).order_by(col(Federation.joined_at)).limit(1)  # statements of every request: built once
+_IS_PRESENT = col(Federation.left_at).is_(None)  # not founded anew as another
+_HOME = Prepared(
+    core_select(col(Federation.id), col(Federation.hub_id))
+    .where(_IS_PRESENT)
+    .order_by(col(Federation.joined_at))
+    .limit(1)
+)
+# statements of every request: built once
+_FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
 _OF_PEER = (col(Peer.status), col(Peer.groups), col(Peer.sealing_key))
 _LISTED = Prepared(
     core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_PEER)

@@ -146,11 +146,14 @@ def test_every_event_that_the_program_writes_is_in_the_table() -> None:
     named = set()
     for file in Path("node").rglob("*.py"):
         for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and _name(call.func) in {"write_audit", "_audit", "_note", "_write", "count_event"}:
+            if isinstance(call, ast.Call) and _name(call.func) in WRITERS:
                 values = [*call.args, *(word.value for word in call.keywords if word.arg == "action")]
                 named |= {v.value for v in values if isinstance(v, ast.Constant) and "." in str(v.value)}
     assert named <= set(EVENTS), named - set(EVENTS)
     assert {"release.approve", "user.add", "data.import"} <= named
+
+
+WRITERS = {"write_audit", "_audit", "_note", "_write", "count_event"}
 
 
 def _name(function: ast.expr) -> str:
