@@ -56,6 +56,7 @@ EVENTS: Mapping[str, Text] = {
     "member.key-changed": Text("成员换钥", "member's key changed"),
     "member.key-revoked": Text("成员密钥作废", "member's key revoked"),
     "federation.create": Text("建立联合体", "federation founded"),
+    "federation.refound": Text("重建联合体", "federation founded anew"),
     "federation.pin": Text("固定锚点", "anchor pinned"),
     "list.published": Text("公布成员名录", "member list published"),
     "list.taken": Text("采用成员名录", "member list taken"),
