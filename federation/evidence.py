@@ -9,9 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from federation.acceptance import check_content_schema, read_receipt_payload, read_signed_record
+from federation.acceptance import (
+    Record,
+    check_content_schema,
+    open_with_plaintext,
+    read_receipt_payload,
+    read_signed_record,
+)
 from federation.documents import read_object, sha256_hex
-from federation.envelope import RECEIPT_TYPE, RECORD_TYPE, TYPES, Envelope, check_signature, check_type, read_envelope
+from federation.envelope import (
+    RECEIPT_TYPE,
+    RECORD_TYPE,
+    SEALED_TYPE,
+    TYPES,
+    Envelope,
+    check_signature,
+    check_type,
+    read_envelope,
+)
 from federation.errors import TrustError
 from federation.keys import Member, fingerprint, read_public_key
 from federation.request import signing_member
@@ -25,13 +40,13 @@ _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC K
 class Evidence:
     """What holds of one document. `statement` is its signed head without the content."""
 
-    kind: str  # record, receipt, request, answer
+    kind: str  # record, sealed, receipt, request, answer
     id: str
     keyid: str
     fingerprint: str
     signer: str  # node id; "" where the caller gave a bare key
     content_sha256: str = ""
-    content_schema: str = ""  # of a record: `valid`, or the code why not
+    content_schema: str = ""  # of a record: `valid`, `sealed` where its plaintext was not shown, or the code why not
     statement: dict[str, Any] = field(default_factory=dict)
 
 
@@ -67,8 +82,11 @@ def read_member_list(data: bytes) -> tuple[FindMember, str]:
     return members.get, fingerprint(hub.key)
 
 
-def check_document(data: bytes, find_member: FindMember) -> Evidence:
-    """Verify an exported document; raise TrustError where it does not hold. A suspended member signed all the same."""
+def check_document(data: bytes, find_member: FindMember, opened: bytes = b"") -> Evidence:
+    """Verify an exported document; raise TrustError where it does not hold. A suspended member signed all the same.
+
+    `opened` is the plaintext that a reader shows of a sealed record: it is the one that was committed to, or an error.
+    """
     envelope = read_envelope(data)
     if envelope.payload_type not in TYPES:
         check_type(envelope, RECORD_TYPE)
@@ -77,8 +95,8 @@ def check_document(data: bytes, find_member: FindMember) -> Evidence:
     statement = read_object(envelope.payload)
     kind = envelope.payload_type.removeprefix("application/vnd.gonghui.").partition(".")[0]
     evidence = Evidence(kind, envelope.id, member.key.keyid, fingerprint(member.key), member.id)
-    if envelope.payload_type == RECORD_TYPE:
-        return _record_evidence(envelope, evidence, member, statement)
+    if envelope.payload_type in {RECORD_TYPE, SEALED_TYPE}:
+        return _record_evidence(envelope, evidence, member, statement, opened)
     origin = statement.get("origin", "")
     if envelope.payload_type == RECEIPT_TYPE:
         origin = read_receipt_payload(envelope)["issuer"]
@@ -88,19 +106,30 @@ def check_document(data: bytes, find_member: FindMember) -> Evidence:
     return replace(evidence, statement=statement)
 
 
-def _record_evidence(envelope: Envelope, evidence: Evidence, member: Member, statement: dict[str, Any]) -> Evidence:
+def _record_evidence(
+    envelope: Envelope, evidence: Evidence, member: Member, statement: dict[str, Any], opened: bytes
+) -> Evidence:
     owner = Member(member.id or str(statement.get("origin", "")), member.federation, member.key)
     record, _ = read_signed_record(envelope.raw, lambda keyid: owner if keyid == owner.key.keyid else None)
     if member.federation and record.federation != member.federation:
         raise TrustError("audience-mismatch", "名录与条目不属同一联合体。", "The list is of another federation.")
+    head = {name: value for name, value in statement.items() if name not in {"content", "wraps", "ciphertext"}}
+    if opened:
+        record = open_with_plaintext(record, opened)
+        head |= {name: value for name, value in read_object(opened).items() if name not in {"content", "salt"}}
+    elif record.sealed is not None:
+        return replace(evidence, statement=head, content_schema="sealed")
+    content = (opened or envelope.payload).partition(b',"content":')[2][:-1]
+    schema = _schema_verdict(record)
+    return replace(evidence, statement=head, content_sha256=sha256_hex(content), content_schema=schema)
+
+
+def _schema_verdict(record: Record) -> str:
     try:
         check_content_schema(record)
-        schema = "valid"
     except TrustError as error:
-        schema = error.code
-    content = envelope.payload.partition(b',"content":')[2][:-1]
-    head = {name: value for name, value in statement.items() if name != "content"}
-    return replace(evidence, statement=head, content_sha256=sha256_hex(content), content_schema=schema)
+        return error.code
+    return "valid"
 
 
 def _check_origin(origin: str, member: Member) -> None:

@@ -7,7 +7,8 @@ import typer
 
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
-from node.exchange.records import export_record, list_records
+from node.exchange.records import export_opened, export_record, list_records, seal_again
+from node.handlers import HANDLERS
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -33,13 +34,35 @@ def export(
     context: typer.Context,
     record_id: Annotated[str, typer.Argument(metavar="ID", help="条目编号（可只写开头）/ id, or how it begins")],
     out: Annotated[Path, typer.Option(help="写入的新文件 / new file to write")],
+    opened: Annotated[
+        Path | None, typer.Option(help="另存密封条目的明文 / new file for the plaintext of a sealed record")
+    ] = None,
 ) -> None:
     """导出条目原文，可用 gonghui verify 核验 / export a record verbatim.
+
+    With --opened its plaintext too: both together prove to a third person what was sealed.
 
     Example: gonghui record export 3f2a --out r.json
     """
     state: State = context.obj
     envelope = export_record(state.node, state.actor, record_id)
+    plaintext = export_opened(state.node, state.actor, record_id) if opened else b""
     with new_file(out, 0o600) as file:
         file.write(envelope)
+    if opened:
+        with new_file(opened, 0o600) as file:
+            file.write(plaintext)
     OUT.print(str(out), markup=False, highlight=False)
+
+
+@app.command("seal-again")
+def seal_again_(
+    context: typer.Context,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="条目编号（可只写开头）/ id, or how it begins")],
+) -> None:
+    """读者丢失密钥后，按名录中现在的密钥重新密封（下一修订）/ seal a record anew for a reader that lost its key.
+
+    Example: gonghui record seal-again 3f2a
+    """
+    state: State = context.obj
+    OUT.print(seal_again(state.node, state.actor, record_id, HANDLERS).id, markup=False, highlight=False)

@@ -10,6 +10,7 @@ from node.exchange import inbox, status
 from node.exchange.control import result_as_json
 from node.exchange.explain import explain
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, run_now
+from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
 
 app = typer.Typer(no_args_is_help=True)
@@ -143,3 +144,11 @@ def retry(
         wanted = [row["item"] for row in status.list_outbox(state.node, state.actor)]
     count = status.retry_outbox(state.node, state.actor, wanted)
     OUT.print(f"{count} 条将重新发送 / go again", highlight=False)
+
+
+@app.command(epilog="Example: gonghui sync recover")
+def recover(context: typer.Context) -> None:
+    """从备份恢复后运行：先向对端取回自己签名过的条目，再签新的 / after a restore: first get back what was signed."""
+    state: State = context.obj
+    recover_node(state.node, state.actor)
+    OUT.print("请运行 / now run: gonghui sync run", highlight=False)

@@ -16,6 +16,9 @@ def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="导出的文件 / an exported document")],
     key: Annotated[Path | None, typer.Option(help="签名者公钥文件 / public-key file of the signer")] = None,
     member_list: Annotated[Path | None, typer.Option(help="导出的成员名录 / an exported member list")] = None,
+    opened: Annotated[
+        Path | None, typer.Option(help="密封条目的明文 / the plaintext that a reader shows of a sealed record")
+    ] = None,
     fingerprint: Annotated[str, typer.Option(help="汇总节点密钥指纹 / fingerprint of the hub's key")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
 ) -> None:
@@ -28,7 +31,8 @@ def verify(
     wanted = "".join(fingerprint.split()).lower()
     if wanted and wanted != "".join(anchor.split()):
         raise TrustError("fingerprint-mismatch", "密钥指纹不符。", "The fingerprint is another one.", found=anchor)
-    evidence = check_document(_load(file).rstrip(b"\r\n"), find_member)
+    plaintext = _load(opened).rstrip(b"\r\n") if opened else b""
+    evidence = check_document(_load(file).rstrip(b"\r\n"), find_member, plaintext)
     result = _result(evidence, anchor, compared=bool(wanted))
     if as_json:
         print_json(result)
@@ -97,7 +101,9 @@ def _show(result: dict[str, Any], language: str) -> None:
         ("签发时间" if zh else "Issued at", result["issued_at"]),
         ("对象" if zh else "For", f"{audience.get('federation') or head.get('federation', '')} {whom}"),
     ]
-    if result["type"] == "record":
+    if result["content_schema"] == "sealed":
+        lines.append(("内容" if zh else "What", "密封，未出示明文 / sealed, its plaintext was not shown"))
+    elif result["content_schema"]:
         lines += [
             ("内容" if zh else "What", f"{head['kind']} {head['subject']} #{head['revision']}"),
             ("内容摘要" if zh else "Content digest", result["content_sha256"]),

@@ -21,6 +21,7 @@ from federation.request import Request as SignedRequest
 from federation.validation import check_schema
 from node.clock import format_time
 from node.context import Node
+from node.exchange import recovering
 from node.exchange.inbox import PUSH, check_room, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
@@ -113,7 +114,8 @@ def ping(node: NodeOf, body: Body) -> Response:
     """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
     opened, _, page = _open(node, body, "ping")
     note_versions(node, opened.member, opened.body)
-    return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened))
+    told = recovering.tell(node, opened.member.id, opened.member.federation, opened.body)
+    return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened) | told)
 
 
 @router.post("/exchange/v1/relay")

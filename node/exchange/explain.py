@@ -47,7 +47,38 @@ _TEXTS: dict[str, Text] = {
     "schema-invalid": Text(
         "内容不符合格式，请来源节点更正。", "The content breaks its schema; its origin should correct it."
     ),
-    "grant-missing": Text("该节点无权发布此类条目。", "This node may not publish this kind."),
+    "grant-missing": Text(
+        "名录的授权不包括：该节点不能向这些对象发布此类条目，或本节点无权读取。授权改变后自动重新检查。",
+        "Not granted by the member list: its origin may not say this to these readers, or it is not for us to read. "
+        "It is judged anew when the grants change.",
+    ),
+    "schema-unlisted": Text("名录未列出此格式版本。", "The member list does not name this version of the schema."),
+    "schema-retired": Text(
+        "此格式版本已停用，请来源节点升级后重新发布。",
+        "This version of the schema is retired; its origin should update and publish anew.",
+    ),
+    "schema-refused": Text(
+        "随名录来的格式定义不合规定，请告知管理员。",
+        "The schema that came with the list is not of the allowed form; tell the officers.",
+    ),
+    "sealed-to-others": Text(
+        "条目没有密封给本节点的密钥：在本节点加入之前，或密钥已丢失。可请来源节点重新密封。",
+        "Not sealed to a key of this node: sealed before it joined, or the key is lost. Its origin can seal it again.",
+    ),
+    "sealed-epoch-unknown": Text(
+        "缺少该组当时的密钥；组密钥到达后自动处理。",
+        "The group's key of that time is not here; it is read once that comes.",
+    ),
+    "sealed-broken": Text(
+        "密封的内容无法打开，请来源节点重新发布。", "What was sealed cannot be opened; ask for it anew."
+    ),
+    "sealed-shape": Text("密封的内容格式不对。", "What was sealed is not the inside of a record."),
+    "commitment-mismatch": Text(
+        "密封的内容与承诺的摘要不符：来源节点可能给了不同读者不同的内容。请保留证据并电话核实。",
+        "What was sealed is not what its header commits to: its origin may have sealed different contents for "
+        "different readers. Keep it and ask by telephone.",
+    ),
+    "group-key-mismatch": Text("组密钥与条目不符。", "The group key is not of its record."),
     "revision-skips": Text("修订号不连续。", "The revision does not follow the one held."),
     "supersedes-mismatch": Text("未指明所替代的条目。", "It names another record as superseded."),
     "content-unstorable": Text("内容中有无法保存的值。", "It holds a value that cannot be stored."),
@@ -121,6 +152,9 @@ _TEXTS: dict[str, Text] = {
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "stream-recovering": Text(
+        "本节点从备份恢复，正在取回自己签名过的条目。", "This node was restored and is getting back what it signed."
+    ),
     "mailbox-full": Text(
         "信箱已满，对方取走后会自动再送。", "The share of the hub's mailbox is full; it goes on by itself."
     ),

@@ -5,10 +5,14 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from federation.errors import Conflict, InputRefused
+from federation.sealing import read_inner
 from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
 from node.clock import format_time
 from node.context import Node
+from node.exchange.inbox import Handlers
 from node.stream.models import StoredRecord
+from node.stream.service import append_record
 
 _SHOWN = 200
 
@@ -44,6 +48,48 @@ def export_record(node: Node, actor: Actor, record_id: str) -> bytes:
     check_permission(actor, "release.read")
     with node.database.read() as session:
         return get_record(session, record_id).envelope
+
+
+def export_opened(node: Node, actor: Actor, record_id: str) -> bytes:
+    """Return the plaintext of a sealed record of ours or for us; raise Conflict where there is none."""
+    check_permission(actor, "release.read")
+    with node.database.read() as session:
+        opened = get_record(session, record_id).opened
+    if not opened:
+        raise Conflict("record-not-opened", "本节点没有该条目的明文。", "There is no plaintext of this record here.")
+    return opened
+
+
+def seal_again(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> StoredRecord:
+    """Publish a sealed record of ours anew, to the keys that its readers have now: its next revision, the same content.
+
+    For a reader that lost its key. Raise Conflict where it is not the newest of its subject, not ours or not sealed.
+    """
+    check_permission(actor, "peer.write")
+    with node.database.write() as session:
+        old = get_record(session, record_id)
+        if old.origin != node.node_id or not old.opened:
+            raise Conflict("record-not-sealed", "这不是本节点密封的条目。", "This is no sealed record of this node.")
+        inner = read_inner(old.opened)
+        schema = inner["schema"]
+        stored = append_record(
+            session,
+            node,
+            federation=old.federation,
+            stream=old.stream,
+            kind=old.kind,
+            subject=old.subject,
+            revision=old.revision + 1,
+            supersedes=old.id,
+            schema=f"{schema['id']}.v{schema['version']}",
+            content=old.opened.partition(b',"content":')[2][:-1],
+        )
+        handler = handlers.get(old.kind)
+        if handler is not None:  # what is shown at home rests on the newest revision
+            handler(session, stored, inner["content"])
+        at = node.clock()
+        write_audit(session, account_id=actor.account_id, action="record.seal-again", subject=old.id, at=at)
+        return stored
 
 
 def get_record(session: Session, record_id: str) -> StoredRecord:

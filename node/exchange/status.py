@@ -28,7 +28,16 @@ from node.stream.models import (
 )
 from node.stream.outbox import WAITING, list_undelivered, retry_items
 from node.stream.peers import list_peers
-from node.stream.service import CURRENT, EQUIVOCAL, PLACEHOLDER, QUARANTINED, find_federation, read_content
+from node.stream.service import (
+    CARRIED,
+    CURRENT,
+    EQUIVOCAL,
+    PLACEHOLDER,
+    QUARANTINED,
+    SEALED,
+    find_federation,
+    read_content,
+)
 
 SYNC_JOB = "job:sync"
 SHOWN = 200
@@ -40,7 +49,7 @@ class QuarantineItem:
     """One document that does not count. `id` is a record id where it can be tried again, else a digest."""
 
     id: str
-    state: str  # quarantined, placeholder, equivocal, waiting, refused
+    state: str  # quarantined, placeholder, equivocal, sealed, waiting, refused
     code: str
     origin: str
     kind: str
@@ -91,7 +100,8 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     with node.database.read() as session:
         records = session.exec(
             select(StoredRecord)
-            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL)))
+            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED)))
+            .where(StoredRecord.code != CARRIED)
             .order_by(col(StoredRecord.position).desc())
             .limit(limit)
         ).all()
@@ -102,7 +112,7 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     items = [
         QuarantineItem(
             row.id, row.state, row.code, row.origin, row.kind, row.subject, row.stored_at,
-            may_retry=row.state == QUARANTINED,
+            may_retry=row.state in {QUARANTINED, SEALED},
         )
         for row in records
     ]  # fmt: skip

@@ -22,11 +22,14 @@ from federation.acceptance import Verdict
 from federation.client import Link
 from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
 from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
 from node.context import Node
+from node.exchange import recovering
 from node.exchange.delivery import push_outbox
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
+from node.exchange.nonces import refuse_issued_before
 from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.routes import STICK, list_called
@@ -34,6 +37,7 @@ from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Federation, Peer
 from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
+from node.stream.recovery import COMMAND, begin, recognise
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
@@ -118,6 +122,8 @@ def run_round(
     """
     if node.settings.exchange.transport != STICK:
         refresh_list(node, handlers, connect=connect)
+    with node.database.write() as session:
+        recognise(session, node)
     publish_members_if_hub(node)
     with node.database.read() as session:
         federation = find_federation(session)
@@ -155,6 +161,20 @@ def _visit_all(peers: list[Peer], visit: Callable[[Peer], PeerResult]) -> Iterat
                 continue
             del started[future]
             yield future.result()
+
+
+def recover(node: Node, actor: Actor) -> None:
+    """Say that this node was restored from a backup: it signs in no stream whose readers have not answered since.
+
+    Requests of before are refused: the backup does not know which of them were answered. Raise NotPermitted.
+    """
+    check_permission(actor, "sync.run")
+    with node.database.write() as session:
+        federation = get_federation(session)
+        at = node.clock()
+        begin(session, node, federation.id, COMMAND, anew=True)
+        refuse_issued_before(session.connection(), at, node.settings.exchange.request_window_seconds)
+        write_audit(session, account_id=actor.account_id, action="node.recover", subject=node.node_id, at=at)
 
 
 def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
@@ -253,6 +273,8 @@ def _converse(visit: _Visit, link: Link) -> None:
     visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
     with node.database.write(durable=False) as session:
         note_contact(_row(session, visit), visit.skew_seconds)
+    recovering.take_back(node, link, visit.handlers, answer.body.get("yours"))
+    recovering.give_back(node, link, answer.body.get("lost"))
     tally = push_outbox(node, link, go_on=lambda: _renew(visit))
     visit.delivered, visit.refused = tally.delivered, tally.refused
     by_hub = not (visit.peer.is_hub or _we_are_hub(node, visit.peer))  # another college's records come by the hub

@@ -15,6 +15,7 @@ class Federation(SQLModel, table=True):
     name: str
     hub_id: str
     joined_at: datetime = Field(sa_type=UtcDateTime)
+    left_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # founded anew as another: kept to verify by
     list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
 
 
@@ -126,6 +127,7 @@ class MemberListState(SQLModel, table=True):
     __tablename__ = "member_list_state"
     federation: str = Field(primary_key=True)
     root: bytes  # as in the anchor: nothing but an anchor confirmed by people replaces it
+    formerly: str = ""  # the federation from which this one was founded anew
     urls: str = ""  # the hub's addresses in the anchor, by blanks
     hub_keyid: str = ""  # of the anchor, for doctor and pages until there is a list
     own_groups: str = ""  # this node's own, by blanks
@@ -165,6 +167,7 @@ class ListDraft(SQLModel, table=True):
     file: bytes
     signed: int = 0  # signatures that are there, in the count that lacks most
     needed: int = 0
+    formerly: str = ""  # of a founding: the federation from which it is founded anew
     changed_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -31,6 +31,7 @@ from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
+from node.stream.recovery import Head, check_may_sign, note_mark
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from schemas import has_schema, schema_digest
 
@@ -40,8 +41,15 @@ ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked
 VERSION = 1
 
 
-_HOME = Prepared(core_select(col(Federation.id), col(Federation.hub_id)).order_by(col(Federation.joined_at)).limit(1))
-_FEDERATION = select(Federation).order_by(col(Federation.joined_at)).limit(1)  # statements of every request: built once
+_IS_PRESENT = col(Federation.left_at).is_(None)  # not founded anew as another
+_HOME = Prepared(
+    core_select(col(Federation.id), col(Federation.hub_id))
+    .where(_IS_PRESENT)
+    .order_by(col(Federation.joined_at))
+    .limit(1)
+)
+# statements of every request: built once
+_FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
 _OF_PEER = (col(Peer.status), col(Peer.groups), col(Peer.sealing_key))
 _LISTED = Prepared(
     core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_PEER)
@@ -154,6 +162,7 @@ def append_record(
         .order_by(col(StoredRecord.sequence).desc())
         .limit(1)
     ).first()
+    check_may_sign(session, node, row, stream, Head(head.sequence, head.id) if head else None)
     _check_next_revision(session, node, federation_id, stream, subject, revision, supersedes)
     at = node.clock()
     place = {
@@ -177,6 +186,7 @@ def append_record(
     _check_own(session, node, row, record)
     stored = keep(session, record, position=position, stored_at=at)
     fill_outbox(session, node.node_id, row, stored)
+    note_mark(session, node, federation_id, stream, Head(stored.sequence, stored.id))
     return stored
 
 

@@ -2,21 +2,31 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import select
+from typer.testing import CliRunner
 
 from federation.acceptance import Verdict
+from federation.documents import sha256_hex
 from federation.envelope import SEALED_TYPE, read_envelope, sign
-from federation.keys import new_sealing_pem, read_sealing_key
+from federation.errors import Conflict, NotPermitted, TrustError
+from federation.keys import new_sealing_pem, public_pem, read_sealing_key
 from federation.sealing import GROUP_KEY, key_id
+from node.access.permissions import OFFICER, SYSTEM, Actor
+from node.cli import make_app
 from node.context import Node
 from node.exchange import inbox
+from node.exchange.records import export_opened, export_record, seal_again
 from node.stream.models import Receipt, StoredRecord
 from node.stream.service import read_content
 
 from .club import GROUP, Club
 from .conftest import World
+
+ANN = Actor("a1", "ann", OFFICER)
 
 
 @pytest.fixture
@@ -159,11 +169,58 @@ def test_a_header_that_was_changed_opens_nothing(club: Club) -> None:
 
 
 def test_what_is_retried_is_opened_again(club: Club) -> None:
-    from node.access.permissions import SYSTEM
-
     one, two = club.add(), club.add()
     record = club.world.append(one, stream=f"node:{two.node_id}")
     lost = replace(two, sealing_keys=())
     assert club.world.receive(lost, record.envelope).verdict is Verdict.SEALED
     assert inbox.retry(two, SYSTEM, record.id, club.world.handlers).verdict is Verdict.ACCEPTED
     assert _held(two, record.id).state == "current"
+
+
+def test_plaintext_and_record_prove_the_content_to_a_third_person(club: Club, tmp_path: Path) -> None:
+    one, two = club.add(), club.add()
+    record = club.world.append(one, 4711, stream=f"node:{two.node_id}", subject="told")
+    club.world.receive(two, record.envelope)
+    (tmp_path / "r.json").write_bytes(export_record(two, ANN, record.id))
+    (tmp_path / "plain.json").write_bytes(export_opened(two, ANN, record.id))
+    (tmp_path / "key.pem").write_text(public_pem(one.signer.public_key))
+    (tmp_path / "other.json").write_bytes(export_opened(two, ANN, record.id).replace(b"4711", b"4712"))
+
+    def verify(*words: str) -> Any:
+        paths = [str(tmp_path / word) if word.endswith((".json", ".pem")) else word for word in words]
+        nowhere = ["--config", str(tmp_path / "none.toml")]
+        return CliRunner().invoke(
+            make_app(), [*nowhere, "verify", *paths, "--key", str(tmp_path / "key.pem"), "--json"]
+        )
+
+    told = json.loads(verify("r.json").stdout)
+    assert (told["type"], told["content_schema"], told["statement"]["stream"]) == (
+        "sealed",
+        "sealed",
+        f"node:{two.node_id}",
+    )
+    assert "told" not in json.dumps(told["statement"])
+    shown = json.loads(verify("r.json", "--opened", "plain.json").stdout)
+    assert (shown["content_schema"], shown["statement"]["subject"]) == ("valid", "told")
+    assert shown["content_sha256"] == sha256_hex(b'{"n": 4711}')
+    refused = verify("r.json", "--opened", "other.json").exception
+    assert isinstance(refused, TrustError)
+    assert refused.code == "commitment-mismatch"
+
+
+def test_for_a_reader_that_lost_its_key_the_sender_seals_again(club: Club) -> None:
+    one, two = club.add(), club.add()
+    record = club.world.append(one, 4711, stream=f"node:{two.node_id}")
+    lost = replace(two, sealing_keys=(read_sealing_key(new_sealing_pem()),))
+    assert club.world.receive(lost, record.envelope).verdict is Verdict.SEALED
+    club.world.introduce(one, two, sealing=lost.sealing_key)  # as the next list names it
+    with pytest.raises(NotPermitted):
+        seal_again(one, ANN, record.id, {})
+    again = seal_again(one, SYSTEM, record.id, club.world.handlers)
+    assert (again.revision, again.subject, read_content(again)) == (2, record.subject, {"n": 4711})
+    assert club.world.receive(lost, again.envelope).verdict is Verdict.ACCEPTED
+    assert club.world.seen.taken[again.id] == 4711
+    with pytest.raises(Conflict, match="revision-taken"):
+        seal_again(one, SYSTEM, record.id, club.world.handlers)
+    with pytest.raises(Conflict, match="record-not-sealed"):
+        seal_again(one, SYSTEM, club.world.append(one, 1).id, club.world.handlers)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import pytest
@@ -89,3 +89,15 @@ def test_the_scheduler_starts_and_stops(net: Net, world: World) -> None:
     scheduler = jobs.start_jobs(college, world.handlers, [jobs.Job("job:work", work, 1)])
     assert ran.wait(20)
     scheduler.shutdown()
+
+
+def test_a_clock_that_jumps_is_not_counted_after(net: Net) -> None:
+    """At boot a machine without a battery believes in 1970, until it hears the time."""
+    ticks: list[datetime] = []
+    at = datetime(1970, 1, 1, tzinfo=UTC)
+    tick = jobs._Tick(seconds=1, timezone=UTC)
+    while at <= now() and len(ticks) < 3:
+        ticks.append(at)
+        at = tick.get_next_fire_time(at, now())
+    assert len(ticks) == 1
+    assert tick.get_next_fire_time(at, at) - at == timedelta(seconds=1)
