@@ -73,7 +73,7 @@ def read_member_list(data: bytes) -> tuple[FindMember, str]:
     check_type(envelope, RECORD_TYPE)
     payload = read_object(envelope.payload)
     content = payload.get("content")
-    check_schema("member-list.v1", content)
+    check_schema("member-list.v2", content)  # of v1 it allows all
     check_schema("record.v1", {**payload, "content": {}})
     federation = payload["audience"]["federation"]
     members: dict[str, Member] = {}
