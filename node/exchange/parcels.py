@@ -9,15 +9,14 @@ more trip and no bookkeeping.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from federation.keys import Member
-from federation.membership import Files
-from federation.parcel import EVERYBODY, MAX_FILES, MAX_ITEMS, Range, Says, build_parcel
+from federation.parcel import EVERYBODY, MAX_ITEMS, Range, Says, build_parcel
 from node.context import Node
 from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
@@ -84,7 +83,7 @@ def pack(
     item_ids: list[int] | None = None,
     sent_receipts: bool = False,
     statements: Statements | None = None,
-    files: Files | None = None,
+    files: tuple[tuple[str, bytes], ...] = (),
 ) -> list[Packed]:
     """Pack everything for `peer`, in at least one parcel; the caller's transaction keeps the numbers given out.
 
@@ -100,10 +99,15 @@ def pack(
     further = statements(session, node, peer.id) if statements else []
     loads = list(_load_all(session, node, federation, peer, state, first, further, size, item_ids))
     says = _say(session, node, federation, peer, state)
-    return _seal_all(session, node, federation, state, loads, says, files or {})
+    return [
+        _seal(node, federation, peer.id, state, session, load, says, files if number == 0 else ())
+        for number, load in enumerate(loads)
+    ]
 
 
-def pack_for_all(session: Session, node: Node, federation: Federation, *, files: Files | None = None) -> list[Packed]:
+def pack_for_all(
+    session: Session, node: Node, federation: Federation, *, files: tuple[tuple[str, bytes], ...] = ()
+) -> list[Packed]:
     """Pack for whoever reads it: the records for all that not every active member is known to hold."""
     state = parcels_state(session, federation.id, EVERYBODY)
     members = [peer for peer in list_peers(session, federation.id) if peer.status == "active"]
@@ -125,47 +129,22 @@ def pack_for_all(session: Session, node: Node, federation: Federation, *, files:
             load = _Load()
         load.envelopes.append(envelope)
     loads.append(load)
-    says = Says(membership=versions_of(session, federation.id))
-    return _seal_all(session, node, federation, state, loads, says, files or {})
-
-
-def _seal_all(
-    session: Session,
-    node: Node,
-    federation: Federation,
-    state: PeerParcels,
-    loads: list[_Load],
-    says: Says,
-    files: Files,
-) -> list[Packed]:
-    """Seal each load; the files go in front, in parcels of their own: records behind them need the keys in them."""
+    says = Says(membership=said_versions(session, federation.id))
     return [
-        *(_seal(session, node, federation, state, _Load(), says, part) for part in _parts(files)),
-        *(_seal(session, node, federation, state, load, says, ()) for load in loads),
+        _seal(node, federation, EVERYBODY, state, session, item, says, files if number == 0 else ())
+        for number, item in enumerate(loads)
     ]
 
 
-def _parts(files: Files) -> list[list[tuple[str, bytes]]]:
-    """Cut the files so that each part fits into a parcel."""
-    parts: list[list[tuple[str, bytes]]] = []
-    total = 0
-    for path, data in files.items():
-        total += len(data)
-        if not parts or total > MAX_BYTES or len(parts[-1]) == MAX_FILES:
-            parts.append([])
-            total = len(data)
-        parts[-1].append((path, data))
-    return parts
-
-
 def _seal(
-    session: Session,
     node: Node,
     federation: Federation,
+    audience: str,
     state: PeerParcels,
+    session: Session,
     load: _Load,
     says: Says,
-    files: Sequence[tuple[str, bytes]],
+    files: tuple[tuple[str, bytes], ...],
 ) -> Packed:
     now = node.clock()
     state.number_out = max(state.number_out + 1, int(now.timestamp()))  # grows through a restore too
@@ -176,7 +155,7 @@ def _seal(
         node.signer,
         origin=node.node_id,
         federation=federation.id,
-        audience=state.peer_id,
+        audience=audience,
         number=state.number_out,
         at=now,
         says=Says(load.log_first, load.log_last, says.cursor, says.taken, says.receipted, says.misses, says.membership),
@@ -293,7 +272,7 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
         misses=tuple(Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps[:MAX_SAID]),
-        membership=versions_of(session, federation.id),
+        membership=said_versions(session, federation.id),
     )
 
 
@@ -310,3 +289,8 @@ def _receipted(session: Session, node: Node, federation: Federation, peer: Peer)
     for stream, first, _ in session.exec(own.where(OutboxItem.state == WAITING)).all():
         done[stream] = first - 1
     return dict(sorted(done.items())[:MAX_SAID])
+
+
+def said_versions(session: Session, federation_id: str) -> dict[str, int]:
+    """Return the versions of our member list as a manifest names them."""
+    return {role: version for role, version in versions_of(session, federation_id).items() if version}
