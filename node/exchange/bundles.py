@@ -24,6 +24,7 @@ from node.audit import write_audit
 from node.clock import format_time
 from node.context import Node
 from node.exchange import mailbox
+from node.exchange.heads import state_heads
 from node.exchange.inbox import FILE, Handlers
 from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
 from node.exchange.refreshing import take_from
@@ -72,6 +73,7 @@ class Preview:
 def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     """Pack everything for the node `to`, or with `*` for whoever reads it; raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
+    state_heads(node)
     with node.database.write() as session:
         federation = get_federation(session)
         files = _own_list(session, federation.id, to)

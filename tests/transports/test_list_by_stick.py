@@ -108,7 +108,7 @@ def test_a_forged_list_is_told_and_the_old_one_stays(union: Union) -> None:
     before = union.state(college).versions
     union.net.world.append(union.hub, 5)
     taken = carry(union.net.world, union.hub, college)
-    assert set(taken.codes) == {"list-threshold"}
+    assert set(taken.codes) == {"list-mixed"}
     assert taken.records["accepted"] >= 1  # records beside it are believed by their own signatures
     assert union.state(college).versions == before
     assert frozen_roles(union.state(college)) == ("targets",)  # the manifest names a version that was not brought
