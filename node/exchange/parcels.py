@@ -21,9 +21,11 @@ from node.context import Node
 from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
 from node.exchange.serving import read_missing, read_page
+from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
+from node.stream.service import find_federation
 
 MAX_BYTES = 8_388_608  # of the envelopes of one parcel
 MAX_RECEIPTS = 400
@@ -290,5 +292,7 @@ def _receipted(session: Session, node: Node, federation: Federation, peer: Peer)
     return dict(sorted(done.items())[:MAX_SAID])
 
 
-def _membership(session: Session) -> dict[str, int]:  # noqa: ARG001  until the list is here
-    return {}
+def _membership(session: Session) -> dict[str, int]:
+    federation = find_federation(session)
+    held = versions_of(session, federation.id) if federation else {}
+    return {role: version for role, version in held.items() if version}
