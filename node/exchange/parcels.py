@@ -61,6 +61,7 @@ class _Load:
     log_first: int = 0
     log_last: int = 0
     receipts: int = 0
+    statements: int = 0
 
     def fits(self, envelope: bytes, size: Size) -> bool:
         total = sum(len(item) for item in self.envelopes) + len(envelope)
@@ -102,6 +103,7 @@ def pack(
         if not loads[-1].fits(envelope, size):
             loads.append(_Load())
         loads[-1].envelopes.append(envelope)
+        loads[-1].statements += 1
     says = _say(session, node, federation, peer, state)
     return [
         _seal(node, federation, peer.id, state, session, load, says, files if number == 0 else ())
@@ -166,7 +168,7 @@ def _seal(
         enclosed=load.envelopes,
         files=files,
     )
-    records = len(load.envelopes) - load.receipts
+    records = len(load.envelopes) - load.receipts - load.statements
     return Packed(state.number_out, data, tuple(load.item_ids), records, load.receipts)
 
 
