@@ -21,6 +21,7 @@ from node.context import Node
 from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
 from node.exchange.serving import read_missing, read_page
+from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
@@ -128,7 +129,7 @@ def pack_for_all(
             load = _Load()
         load.envelopes.append(envelope)
     loads.append(load)
-    says = Says(membership=_membership(session))
+    says = Says(membership=held_versions(session, federation.id))
     return [
         _seal(node, federation, EVERYBODY, state, session, item, says, files if number == 0 else ())
         for number, item in enumerate(loads)
@@ -271,7 +272,7 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
         misses=tuple(Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps[:MAX_SAID]),
-        membership=_membership(session),
+        membership=held_versions(session, federation.id),
     )
 
 
@@ -290,5 +291,6 @@ def _receipted(session: Session, node: Node, federation: Federation, peer: Peer)
     return dict(sorted(done.items())[:MAX_SAID])
 
 
-def _membership(session: Session) -> dict[str, int]:  # noqa: ARG001  until the list is here
-    return {}
+def held_versions(session: Session, federation_id: str) -> dict[str, int]:
+    """Return the versions of the member list as a manifest says them; a role nobody has signed yet is left out."""
+    return {role: version for role, version in versions_of(session, federation_id).items() if version}

@@ -20,6 +20,7 @@ from federation.request import signing_member
 from node.context import Node
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import settle_item
 from node.stream.peers import find_peer
@@ -137,6 +138,10 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     state.misses = json.dumps([vars(item) for item in says.misses])
     state.membership = json.dumps(dict(says.membership or {}))
     session.add(state)
+    held = find_state(session, parcel.federation)
+    if held is not None:  # a hub that withholds a change is found out by any member's parcel
+        note_seen(held, says.membership or {}, parcel.origin)
+        session.add(held)
     if get_federation(session).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
 
