@@ -50,9 +50,7 @@ MAX_ITEMS, MAX_FILES = 500, 500  # the schema's limits
 MAX_PARCEL_BYTES = 16_777_216
 MAX_LINE_BYTES = 4_194_304  # a file of the membership, in base64
 
-_FILE = re.compile(
-    rb'\{"data":"([A-Za-z0-9+/]*={0,2})","path":"((?=.{1,200}")(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/){0,3}[A-Za-z0-9_-][A-Za-z0-9._-]*)"\}'
-)
+_FILE = re.compile(rb'\{"data":"([A-Za-z0-9+/]*={0,2})","path":"([A-Za-z0-9._-]{1,120})"\}')
 
 
 @dataclass(frozen=True)

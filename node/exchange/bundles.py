@@ -2,13 +2,10 @@
 
 A bundle for the hub also carries what waits for other colleges; the hub lays that into its mailbox, and its own bundle
 for a college carries what lies there for it. So one courier's trip to the hub and back is enough for everything.
-Importing looks at the whole file first: one that is cut off or was changed is refused as a whole. The member list goes
-along until the other side says that it has it: it proves itself from the pinned root, so a college that has never been
-on any network knows its hub from the very file that the hub wrote.
+Importing looks at the whole file first: one that is cut off or was changed is refused as a whole.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +16,7 @@ from sqlmodel import Session
 
 from federation.documents import MAX_INTEGER
 from federation.errors import GonghuiError, InputRefused, TrustError
+from federation.listfile import LIST_FILE, read_list_file, write_list_file
 from federation.parcel import EVERYBODY, RawParcel, peek_audience, read_bundle
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
@@ -26,14 +24,16 @@ from node.clock import format_time
 from node.context import Node
 from node.exchange import mailbox
 from node.exchange.inbox import FILE, Handlers
-from node.exchange.parcels import Packed, held_versions, pack, pack_for_all, parcels_state
+from node.exchange.parcels import Packed, pack, pack_for_all
 from node.exchange.refreshing import take_from
 from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
-from node.stream.memberlist import ANCHOR, find_state, load_list_files
+from node.stream.memberlist import find_state, load_list_files
 from node.stream.models import Federation
 from node.stream.outbox import waiting_peers
 from node.stream.peers import find_peer, get_peer, list_peers
 from node.stream.service import get_federation
+
+MAX_CARRIED_LIST_BYTES = 3_000_000  # of some 6,000 members; in base64 it fits a line of a parcel
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,15 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     check_permission(actor, "sync.run")
     with node.database.write() as session:
         federation = get_federation(session)
+        files = _own_list(session, federation.id)
         if to == EVERYBODY:
-            files = _list_files(session, federation.id, {})
             packed, carried = pack_for_all(session, node, federation, files=files), []
         else:
             peer = get_peer(session, federation.id, to)
             if peer.id == node.node_id:
                 raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
             carried = _carried(session, node, federation, to)
-            known = json.loads(parcels_state(session, federation.id, to).membership)
-            packed = pack(session, node, federation, peer, files=_list_files(session, federation.id, known))
+            packed = pack(session, node, federation, peer, files=files)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
     parcels = (*carried, *(item.data for item in packed))
@@ -104,12 +103,11 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
     Raise TrustError, NotPermitted, InputRefused.
     """
     check_permission(actor, "sync.run")
-    for raw in _read(file):
-        _take_list(node, raw, handlers)
+    taken = Taken()
+    _take_lists(node, file, handlers, taken)
     firsts = [_first_of(node, raw) for raw in _read(file)]  # the whole file, before anything is taken
     if not firsts:
         raise InputRefused("bundle-empty", "文件是空的。", "The file is empty.")
-    taken = Taken()
     for first in sorted(set(firsts)):
         for raw, its_first in zip(_read(file), firsts, strict=True):
             if its_first == first:
@@ -118,6 +116,27 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.import", subject=node.node_id, at=at)
     return taken
+
+
+def _own_list(session: Session, federation_id: str) -> tuple[tuple[str, bytes], ...]:
+    """Return our copy of the member list as one file of the parcel, where we have one and it fits."""
+    held = load_list_files(session, federation_id)
+    data = write_list_file(held)
+    return ((LIST_FILE, data),) if held and len(data) <= MAX_CARRIED_LIST_BYTES else ()
+
+
+def _take_lists(node: Node, file: IO[bytes], handlers: Handlers, taken: Taken) -> None:
+    """Take the member lists of a bundle first: they prove themselves, and name who signed the rest."""
+    with node.database.read() as session:
+        federation = get_federation(session)
+        pinned = find_state(session, federation.id) is not None
+    for raw in _read(file):
+        for path, content in raw.files if pinned else ():
+            if path == LIST_FILE:
+                try:
+                    take_from(node, federation.id, read_list_file(content).get, handlers, source=FILE)
+                except (TrustError, InputRefused) as error:
+                    taken.codes[error.code] += 1
 
 
 def _first_of(node: Node, raw: RawParcel) -> int:
@@ -219,29 +238,6 @@ def _carried(session: Session, node: Node, federation: Federation, to: str) -> l
     others = waiting_peers(session) - {federation.hub_id}
     peers = [peer for identity in sorted(others) if (peer := find_peer(session, federation.id, identity))]
     return [item.data for peer in peers for item in pack(session, node, federation, peer)]
-
-
-def _list_files(session: Session, federation_id: str, known: dict[str, int]) -> tuple[tuple[str, bytes], ...]:
-    """Return the member list's files, nothing where the reader says that it holds these very versions."""
-    if known == held_versions(session, federation_id):
-        return ()
-    files = load_list_files(session, federation_id)
-    return tuple((path, data) for path, data in sorted(files.items()) if path != ANCHOR)
-
-
-def _take_list(node: Node, raw: RawParcel, handlers: Handlers) -> None:
-    """Take a member list that is newer than ours; an older one, of an older file, is no alarm and changes nothing."""
-    with node.database.read() as session:
-        federation = get_federation(session)
-        state = find_state(session, federation.id)
-    said = peek_audience(raw)
-    if not raw.files or state is None or said["audience"]["federation"] != federation.id:
-        return
-    try:
-        take_from(node, federation.id, dict(raw.files).get, handlers, source=said["origin"])
-    except TrustError as error:
-        if error.code not in {"list-rolled-back", "list-expired"}:
-            raise
 
 
 def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:

@@ -25,6 +25,7 @@ from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
+from node.stream.service import find_federation
 
 MAX_BYTES = 8_388_608  # of the envelopes of one parcel
 MAX_RECEIPTS = 400
@@ -129,7 +130,7 @@ def pack_for_all(
             load = _Load()
         load.envelopes.append(envelope)
     loads.append(load)
-    says = Says(membership=held_versions(session, federation.id))
+    says = Says(membership=_membership(session))
     return [
         _seal(node, federation, EVERYBODY, state, session, item, says, files if number == 0 else ())
         for number, item in enumerate(loads)
@@ -272,7 +273,7 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
         misses=tuple(Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps[:MAX_SAID]),
-        membership=held_versions(session, federation.id),
+        membership=_membership(session),
     )
 
 
@@ -291,6 +292,7 @@ def _receipted(session: Session, node: Node, federation: Federation, peer: Peer)
     return dict(sorted(done.items())[:MAX_SAID])
 
 
-def held_versions(session: Session, federation_id: str) -> dict[str, int]:
-    """Return the versions of the member list as a manifest says them; a role nobody has signed yet is left out."""
-    return {role: version for role, version in versions_of(session, federation_id).items() if version}
+def _membership(session: Session) -> dict[str, int]:
+    federation = find_federation(session)
+    held = versions_of(session, federation.id) if federation else {}
+    return {role: version for role, version in held.items() if version}

@@ -65,6 +65,11 @@ def versions_of(session: Session, federation_id: str) -> dict[str, int]:
     return json.loads(state.versions) if state else {}
 
 
+def list_version(session: Session, federation_id: str) -> int:
+    """Return the version of the list's timestamp; 0 where there is no list."""
+    return int(versions_of(session, federation_id).get("timestamp", 0))
+
+
 def note_seen(state: MemberListState, versions: Mapping[str, object], peer_id: str) -> None:
     """Remember the highest versions that anybody's signed word has named."""
     seen: dict[str, int] = json.loads(state.seen)

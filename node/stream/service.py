@@ -29,6 +29,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
+from node.stream.log import append_leaf
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
 from node.stream.recovery import Head, check_may_sign, note_mark
@@ -36,6 +37,7 @@ from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_m
 from schemas import has_schema, schema_digest
 
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
+UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
 ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
 VERSION = 1
@@ -193,7 +195,7 @@ def append_record(
 def keep(
     session: Session, record: Record, *, position: int, stored_at: datetime, state: str = CURRENT, code: str = ""
 ) -> StoredRecord:
-    """Store a record, own or received, at its position."""
+    """Store a record, own or received, at its position, with its leaf in the log."""
     stored = StoredRecord(
         id=record.id,
         position=position,
@@ -214,6 +216,7 @@ def keep(
     )
     session.add(stored)
     session.flush()
+    append_leaf(session, record.id)
     return stored
 
 

@@ -61,17 +61,6 @@ def test_a_college_joins_and_exchanges_by_stick_alone(net: Net, world: World, un
     assert union.state(college).versions == union.state(union.hub).versions
 
 
-def test_the_list_goes_along_until_the_other_side_says_that_it_has_it(net: Net, world: World, union: Union) -> None:
-    college = _join_by_stick(net, union)
-    first = export_bundle(union.hub, SYSTEM, college.node_id)
-    assert b'"path":"timestamp.json"' in first.parcels[0]
-    carry(world, union.hub, college)
-    carry(world, college, union.hub)
-    assert b'"path":"timestamp.json"' not in export_bundle(union.hub, SYSTEM, college.node_id).parcels[0]
-    union.resign()
-    assert b'"path":"timestamp.json"' in export_bundle(union.hub, SYSTEM, college.node_id).parcels[0]
-
-
 def test_an_older_stick_turns_no_list_back(net: Net, world: World, union: Union) -> None:
     college = _join_by_stick(net, union)
     old = b"".join(export_bundle(union.hub, SYSTEM, college.node_id).parts())
