@@ -56,7 +56,9 @@ def make_stubs(folder: Path, count: int) -> dict[str, Any]:
     content = make_release("2026U", OBSERVATIONS)
     for _ in range(count):
         pem = new_private_pem()
-        one = Node(folder, node.settings, node.database, new_identifier("n"), read_signer(pem), node.secret)
+        home = folder / f"stub{len(stubs)}"
+        home.mkdir()
+        one = Node(home, node.settings, node.database, new_identifier("n"), read_signer(pem), node.secret)
         with node.database.write(durable=False) as session:
             envelope = append_record(
                 session, one, federation=federation, stream="all", kind="release", subject="MEM.all/2026U", revision=1,

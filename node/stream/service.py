@@ -184,9 +184,16 @@ def append_record(
 
 
 def keep(
-    session: Session, record: Record, *, position: int, stored_at: datetime, state: str = CURRENT, code: str = ""
+    session: Session,
+    record: Record,
+    *,
+    position: int,
+    stored_at: datetime,
+    state: str = CURRENT,
+    code: str = "",
+    flush: bool = True,
 ) -> StoredRecord:
-    """Store a record, own or received, at its position."""
+    """Store a record, own or received, at its position; without `flush`, when the caller flushes, its state settled."""
     stored = StoredRecord(
         id=record.id,
         position=position,
@@ -206,7 +213,8 @@ def keep(
         opened=b"" if record.kind == GROUP_KEY else record.opened,
     )
     session.add(stored)
-    session.flush()
+    if flush:
+        session.flush()
     return stored
 
 
