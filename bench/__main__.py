@@ -15,10 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import exchange_bench, gate_bench, hostile_bench, hub_bench, import_bench, indicator_bench, membership_bench
+from bench import (
+    exchange_bench,
+    gate_bench,
+    hostile_bench,
+    hub_bench,
+    import_bench,
+    indicator_bench,
+    log_bench,
+    membership_bench,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BENCHES = ("import", "exchange", "indicator", "gate", "membership")
+BENCHES = ("import", "exchange", "indicator", "gate", "log", "membership")
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,12 @@ MEASURES = (
             "DuckDB runs one statement a table", indicator_bench.LIMITS["table_by_table_ratio"]),
     Measure("gate", ("ratio",), f"protect a release of {gate_bench.SIZES['small']} staff",
             "one plain audit of the result", gate_bench.LIMITS["ratio"]),
+    Measure("log", ("append_ratio",), f"append {log_bench.LEAVES:,} leaves to the log",
+            "bare SHA-256 of as many hashes", log_bench.LIMITS["append_ratio"]),
+    Measure("log", ("prove_ratio",), "make proofs of inclusion and consistency",
+            "bare SHA-256 of as many hashes as their paths have", log_bench.LIMITS["prove_ratio"]),
+    Measure("log", ("verify_ratio",), "check these proofs",
+            "bare SHA-256 of as many hashes as their paths have", log_bench.LIMITS["verify_ratio"]),
     Measure("membership", ("ratio",), f"refresh a list of {membership_bench.MEMBERS:,} members, nothing changed",
             "python-tuf reads the same metadata, no target", membership_bench.LIMITS["ratio"]),
 )  # fmt: skip

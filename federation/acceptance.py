@@ -37,7 +37,7 @@ from federation.envelope import (
     read_envelope,
 )
 from federation.errors import TrustError
-from federation.grants import ALL, HUB, HUB_KINDS, Grants, dataflow_of
+from federation.grants import ALL, HUB, HUB_KINDS, NO_GRANT, Grants, dataflow_of
 from federation.keys import Member
 from federation.request import signing_member
 from federation.sealing import UNREADABLE, Keyring, check_commitment, read_inner, unseal
@@ -45,6 +45,7 @@ from federation.validation import check_schema
 from schemas import has_schema, schema_digest
 
 VERSION = 1
+KEY_REVOKED = "key-revoked"
 NO_KEYS = Keyring()
 _PLACE = ("version", "origin", "audience", "stream", "sequence", "previous", "issued_at")
 WAITING_CODES = frozenset({"key-unknown", "sequence-gap"})
@@ -124,7 +125,7 @@ class Outcome:
     record_id: str = ""
     record: Record | None = None
     have: int = 0  # with `sequence-gap`: the highest sequence held of that stream
-    conflicts_with: str = ""  # with `equivocation`: the id held before
+    conflicts_with: str = ""  # with `equivocation` and `previous-mismatch`: the id held before
     refusal: Refusal | None = None
 
 
@@ -171,6 +172,9 @@ class Memory(Protocol):
 
     def find_head(self, origin: str, stream: str) -> Held | None:
         """Return the record of the highest sequence of a stream."""
+
+    def is_older(self, record_id: str, at: datetime) -> bool:
+        """Tell whether evidence shows the record to be older than `at`: we took it in before, or witnesses saw it."""
 
     def find_revisions(self, origin: str, stream: str, subject: str) -> list[tuple[int, str]]:
         """Return (revision, id) of all held records of a subject whose revision number itself was sound."""
@@ -224,6 +228,7 @@ def open_with_plaintext(record: Record, inner: bytes) -> Record:
 def accept_inner(record: Record, memory: Memory, keyring: Keyring = NO_KEYS) -> Outcome:
     """Take the inner steps that need no handler: accepted, sealed to others, or quarantined with its code."""
     try:
+        _check_key(record, memory)
         record = open_record(record, keyring)  # 10
         check_content_schema(record, memory.find_schema)  # 11
         check_grant(record, memory.find_member(record.keyid), memory.find_grants())  # 12
@@ -378,8 +383,17 @@ def _place(record: Record, memory: Memory) -> Outcome:
         if record.sequence != have + 1:
             return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
     if record.previous != (before.id if before else ""):
-        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch")
+        first = before.id if before and not before.placeholder else ""  # two ids at the place before: a contradiction
+        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=first)
     return outcome
+
+
+def _check_key(record: Record, memory: Memory) -> None:
+    """Before the inner steps: what a revoked key signed is unproven, unless evidence shows that it is older."""
+    member = memory.find_member(record.keyid)
+    revoked_at = member.revoked_at if member else None
+    if revoked_at is not None and not memory.is_older(record.id, revoked_at):
+        raise TrustError(KEY_REVOKED, "签名密钥已作废，且无证据表明签于作废之前。", "Its key was revoked; unproven.")
 
 
 def check_grant(record: Record, member: Member | None, grants: Grants | None) -> None:
@@ -392,7 +406,7 @@ def check_grant(record: Record, member: Member | None, grants: Grants | None) ->
         allowed = allowed and (not dataflow or grants.may_go(dataflow, record.stream))
     if not allowed:
         raise TrustError(
-            "grant-missing",
+            NO_GRANT,
             "授权不允许该节点向这些对象发布此类条目。",
             "No grant allows this node to publish this kind to these readers.",
         )
@@ -428,7 +442,8 @@ def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outco
     member = signing_member(envelope, memory.find_member)
     check_signature(envelope, member.key)
     payload = read_receipt_payload(envelope)
-    own_word = payload["record"]["origin"] == member.id  # an origin may say that a record is not for us
+    # An origin may say that its record is not for us, and nothing else: it could withdraw what it said, unseen.
+    own_word = payload["record"]["origin"] == member.id and payload["code"] == NO_GRANT
     if payload["issuer"] != member.id or not (member.is_hub or own_word):
         raise TrustError("origin-mismatch", "只有汇总节点可以代替条目。", "Only the hub may stand in for a record.")
     if payload["federation"] != reader.federation or payload["verdict"] != "quarantined":

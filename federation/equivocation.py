@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from federation.acceptance import Record, read_signed_record
-from federation.envelope import HEADS_TYPE, RECORD_TYPE, read_envelope
+from federation.envelope import HEADS_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
 from federation.errors import TrustError
 from federation.keys import Member
 from federation.statements import open_heads
@@ -42,8 +42,9 @@ def claims_of_record(record: Record) -> dict[Place, str]:
     start = (record.federation, record.origin)
     claims: dict[Place, str] = {
         (*start, "sequence", record.stream, str(record.sequence)): record.id,
-        (*start, "revision", record.stream, f"{record.subject} #{record.revision}"): record.id,
     }
+    if record.sealed is None or record.opened:
+        claims[(*start, "revision", record.stream, f"{record.subject} #{record.revision}")] = record.id
     if record.sequence > 1:
         claims[(*start, "sequence", record.stream, str(record.sequence - 1))] = record.previous
     return claims
@@ -52,7 +53,7 @@ def claims_of_record(record: Record) -> dict[Place, str]:
 def claims_of(data: bytes, find_member: FindMember) -> dict[Place, str]:
     """Verify a record or a heads statement and return what its signer says of its own streams; raise TrustError."""
     kind = read_envelope(data).payload_type
-    if kind == RECORD_TYPE:
+    if kind in {RECORD_TYPE, SEALED_TYPE}:
         return claims_of_record(read_signed_record(data, find_member)[0])
     if kind == HEADS_TYPE:
         stated = open_heads(data, find_member)

@@ -4,8 +4,10 @@ The anchor of trust is given by the caller: one public key, or a member list who
 whose hub key a person compares by its fingerprint.
 """
 
+import base64
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,12 +29,15 @@ from federation.envelope import (
     check_type,
     read_envelope,
 )
+from federation.equivocation import Contradiction, check_contradiction
 from federation.errors import TrustError
 from federation.keys import Member, fingerprint, read_public_key
 from federation.request import signing_member
 from federation.validation import check_schema
+from federation.witness import Inclusion, Witnessed, check_witnessed
 
 FindMember = Callable[[str], Member | None]
+MAX_EVIDENCE_BYTES = 8_388_608
 _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----")
 
 
@@ -68,7 +73,7 @@ def read_member_list(data: bytes) -> tuple[FindMember, str]:
     check_type(envelope, RECORD_TYPE)
     payload = read_object(envelope.payload)
     content = payload.get("content")
-    check_schema("member-list.v1", content)
+    check_schema("member-list.v2", content)  # of v1 it allows all
     check_schema("record.v1", {**payload, "content": {}})
     federation = payload["audience"]["federation"]
     members: dict[str, Member] = {}
@@ -80,6 +85,13 @@ def read_member_list(data: bytes) -> tuple[FindMember, str]:
     if record.kind != "member-list":
         raise TrustError("type-mismatch", "这不是成员名录。", "This is not a member list.")
     return members.get, fingerprint(hub.key)
+
+
+def read_hub_and_members(data: bytes) -> tuple[str, set[str]]:
+    """Return the hub and the active members of an exported member list whose signature was checked."""
+    payload = read_object(read_envelope(data).payload)
+    named = payload["content"]["members"]
+    return payload["origin"], {entry["id"] for entry in named if entry["status"] == "active"}
 
 
 def check_document(data: bytes, find_member: FindMember, opened: bytes = b"") -> Evidence:
@@ -104,6 +116,66 @@ def check_document(data: bytes, find_member: FindMember, opened: bytes = b"") ->
         check_schema(f"{kind}.v1", statement)
     _check_origin(origin, member)
     return replace(evidence, statement=statement)
+
+
+def read_evidence(data: bytes) -> tuple[str, list[bytes], dict[str, Any]]:
+    """Read an evidence file: its kind, the documents in it, and where the record is in the log; raise TrustError."""
+    file = read_object(data, max_bytes=MAX_EVIDENCE_BYTES)
+    check_schema("evidence.v1", file)
+    try:
+        documents = [base64.b64decode(text, validate=True) for text in file["documents"]]
+    except ValueError as error:
+        raise TrustError("envelope-shape", "base64 写法不对。", "This is not base64 in its one spelling.") from error
+    return file["kind"], documents, file.get("inclusion", {})
+
+
+def write_evidence(kind: str, documents: Sequence[bytes], inclusion: dict[str, Any] | None = None) -> bytes:
+    """Return an evidence file that shows to a third person what these documents prove."""
+    file: dict[str, Any] = {
+        "version": 1,
+        "kind": kind,
+        "documents": [base64.b64encode(data).decode() for data in documents],
+    }
+    file |= {"inclusion": inclusion} if inclusion else {}
+    check_schema("evidence.v1", file)
+    return json.dumps(file, separators=(",", ":"), sort_keys=True).encode()
+
+
+def check_evidence(
+    data: bytes, find_member: FindMember, *, hub: str = "", members: Collection[str] = ()
+) -> Contradiction | Witnessed:
+    """Verify an evidence file off line; raise TrustError where it proves nothing.
+
+    For a witnessed record the caller says who the hub and the members are; a bare key proves contradictions alone.
+    """
+    kind, documents, inclusion = read_evidence(data)
+    if kind == "equivocation":
+        return check_contradiction(documents[0], documents[1], _owner_of(documents[:2], find_member))
+    if not inclusion:
+        raise TrustError("proof-inclusion", "缺少收录证明。", "The file does not say where the record is in the log.")
+    record, _ = read_signed_record(documents[0], find_member)
+    path = tuple(bytes.fromhex(step) for step in inclusion["path"])
+    where = Inclusion(inclusion["index"], bytes.fromhex(inclusion["salt"]), path)
+    return check_witnessed(record.id, record.origin, where, documents[1:], find_member, hub=hub, members=members)
+
+
+def _owner_of(documents: Sequence[bytes], find_member: FindMember) -> FindMember:
+    """Let a bare key stand for whoever its documents name: signatures are checked all the same."""
+    named: dict[str, tuple[str, str]] = {}
+    for data in documents:
+        envelope = read_envelope(data)
+        said = read_object(envelope.payload)
+        audience = said.get("audience")
+        federation = said.get("federation", audience.get("federation") if isinstance(audience, dict) else "")
+        named |= dict.fromkeys(envelope.keyids, (str(said.get("origin", said.get("issuer", ""))), str(federation)))
+
+    def look_up(keyid: str) -> Member | None:
+        member = find_member(keyid)
+        if member is None or member.id:
+            return member
+        return replace(member, id=named[keyid][0], federation=named[keyid][1])
+
+    return look_up
 
 
 def _record_evidence(

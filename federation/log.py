@@ -67,16 +67,7 @@ def prove_inclusion(nodes: Nodes, index: int, size: int) -> list[bytes]:
     """Return the audit path (RFC 6962, 2.1.1) of leaf `index` (from 0) in the log of `size` leaves."""
     if not 0 <= index < size:
         raise ValueError("no such leaf")
-    start, end, ranges = 0, size, []
-    while end - start > 1:
-        middle = start + _split(end - start)
-        if index < middle:
-            ranges.append((middle, end))
-            end = middle
-        else:
-            ranges.append((start, middle))
-            start = middle
-    return _roots(nodes, ranges[::-1])
+    return _climb_from(nodes, index, 0, size, [])
 
 
 def prove_consistency(nodes: Nodes, old: int, new: int) -> list[bytes]:
@@ -85,18 +76,11 @@ def prove_consistency(nodes: Nodes, old: int, new: int) -> list[bytes]:
         raise ValueError("no such sizes")
     if old in {0, new}:
         return []
-    start, end, ranges = 0, new, []
-    while old != end:
-        middle = start + _split(end - start)
-        if old <= middle:
-            ranges.append((middle, end))
-            end = middle
-        else:
-            ranges.append((start, middle))
-            start = middle
-    if start:  # else the old log is a complete subtree, whose root the verifier has
-        ranges.append((start, end))
-    return _roots(nodes, ranges[::-1])
+    index, level = old - 1, 0  # the last leaf of the old log, and the greatest complete subtree that it ends
+    while index & 1:
+        index, level = index >> 1, level + 1
+    itself = [_place(index, level)] if index else []  # else that subtree is the old log, whose root the verifier has
+    return _climb_from(nodes, index, level, new, itself)
 
 
 def check_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:
@@ -152,9 +136,10 @@ def _climb(steps: Sequence[bytes], index: int, last: int) -> tuple[bytes, bytes]
     return before, after
 
 
-def _split(width: int) -> int:
-    """Return the greatest power of two below `width`."""
-    return 1 << ((width - 1).bit_length() - 1)
+def _place(index: int, level: int) -> int:
+    """Return where the root of the complete subtree `index` (from 0) of 2^level leaves lies."""
+    last = ((index + 1) << level) - 1  # with this leaf the subtree became complete
+    return 2 * last - last.bit_count() + level
 
 
 def _peaks(start: int, end: int) -> list[int]:
@@ -162,9 +147,8 @@ def _peaks(start: int, end: int) -> list[int]:
     places = []
     while start < end:
         level = (end - start).bit_length() - 1
+        places.append(_place(start >> level, level))
         start += 1 << level
-        last = start - 1  # with this leaf the subtree became complete
-        places.append(2 * last - last.bit_count() + level)
     return places
 
 
@@ -175,11 +159,24 @@ def _fold(peaks: Sequence[bytes]) -> bytes:
     return node
 
 
-def _roots(nodes: Nodes, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """Return the root of each range of leaves; all they need is read at once."""
-    places = [_peaks(start, end) for start, end in ranges]
-    hashes = iter(nodes.read([place for part in places for place in part]))
-    return [_fold([next(hashes) for _ in part]) for part in places]
+def _climb_from(nodes: Nodes, index: int, level: int, size: int, places: list[int]) -> list[bytes]:
+    """Return the hashes at `places`, then every sibling on the way from a subtree to the root; all is read at once."""
+    ragged = (0, 0)  # of the siblings only the last one may be no complete subtree: which, and of how many parts
+    while index or 1 << level < size:
+        start = (index ^ 1) << level
+        if start + (1 << level) <= size:
+            last = start + (1 << level) - 1
+            places.append(2 * last - last.bit_count() + level)
+        elif start < size:
+            parts = _peaks(start, size)
+            ragged = len(places), len(parts)
+            places += parts
+        index, level = index >> 1, level + 1
+    hashes = nodes.read(places)
+    at, parts_count = ragged
+    if parts_count:
+        hashes[at : at + parts_count] = [_fold(hashes[at : at + parts_count])]
+    return hashes
 
 
 def _no_inclusion() -> TrustError:

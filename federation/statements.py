@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 
 from federation.documents import dump_document, format_time, read_object, read_time
 from federation.envelope import (
@@ -93,7 +93,7 @@ class Heads:
 
 
 def build_checkpoint(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     origin: str,
     federation: str,
@@ -136,7 +136,7 @@ def open_checkpoint(data: bytes, find_member: FindMember) -> Checkpoint:
     )
 
 
-def build_cosignature(signer: CryptoSigner, witness: str, checkpoint: Checkpoint, at: datetime) -> bytes:
+def build_cosignature(signer: Signer, witness: str, checkpoint: Checkpoint, at: datetime) -> bytes:
     """Return the cosignature of `witness` under a checkpoint that it has checked and kept."""
     payload = {
         "witness": witness,
@@ -167,7 +167,7 @@ def open_cosignature(data: bytes, find_member: FindMember) -> Cosignature:
 
 
 def build_heads(
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     issuer: str,
     federation: str,
@@ -206,7 +206,7 @@ def open_heads(data: bytes, find_member: FindMember) -> Heads:
     )
 
 
-def _build(signer: CryptoSigner, payload_type: str, schema: str, fields: dict[str, Any]) -> bytes:
+def _build(signer: Signer, payload_type: str, schema: str, fields: dict[str, Any]) -> bytes:
     payload = {"version": VERSION, **fields}
     check_schema(schema, payload)
     return sign(dump_document(payload), payload_type, signer)

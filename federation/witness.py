@@ -18,6 +18,7 @@ from federation.statements import Checkpoint, Cosignature, open_checkpoint, open
 FindMember = Callable[[str], Member | None]
 SALT_BYTES = 32
 NOTHING_HELD: tuple[int, bytes] = (0, EMPTY_ROOT)  # of a log that a witness has never seen
+NO_LONGER_COUNTING = frozenset({"key-unknown", "key-revoked", "member-suspended"})
 _DOMAIN = b"gonghui leaf v1\n"
 
 
@@ -64,7 +65,7 @@ def check_next(held: tuple[int, bytes], offered: Checkpoint, old_size: int, path
 
 
 def count_missing(
-    cosigned: Iterable[Cosignature], *, log: str, hub: str, members: Collection[str], not_counting: str = ""
+    witnesses: Iterable[str], *, log: str, hub: str, members: Collection[str], not_counting: str = ""
 ) -> int:
     """Return how many required witnesses are missing under a checkpoint of the log of node `log`; one is the least.
 
@@ -72,7 +73,7 @@ def count_missing(
     """
     not_allowed = {log, not_counting}
     able = set(members) - not_allowed
-    counting = {item.witness for item in cosigned} & able
+    counting = set(witnesses) & able
     if log == hub:
         return max(0, max(1, min(2, len(able))) - len(counting))
     missing = int(hub in able and hub not in counting)
@@ -101,17 +102,22 @@ def check_witnessed(
     cosigned = sorted(_open_matching(documents[1:], checkpoint, find_member), key=lambda item: item.cosigned_at)
     for count in range(1, len(cosigned) + 1):
         enough = cosigned[:count]
-        if not count_missing(enough, log=checkpoint.origin, hub=hub, members=members, not_counting=record_origin):
-            who = tuple(sorted({item.witness for item in enough}))
+        who = tuple(sorted({item.witness for item in enough}))
+        if not count_missing(who, log=checkpoint.origin, hub=hub, members=members, not_counting=record_origin):
             return Witnessed(record_id, checkpoint.origin, checkpoint.size, enough[-1].cosigned_at, who)
     raise TrustError("witness-missing", "缺少必需的见证签名。", "A required witness has not cosigned.")
 
 
 def _open_matching(documents: Sequence[bytes], checkpoint: Checkpoint, find_member: FindMember) -> list[Cosignature]:
-    """Return the cosignatures under this very size and root."""
+    """Return the cosignatures under this very size and root; one of a key that no longer counts is passed over."""
     found = []
     for data in documents:
-        item = open_cosignature(data, find_member)
+        try:
+            item = open_cosignature(data, find_member)
+        except TrustError as error:
+            if error.code in NO_LONGER_COUNTING:
+                continue
+            raise
         state = (item.federation, item.origin, item.size, item.root)
         if state != (checkpoint.federation, checkpoint.origin, checkpoint.size, checkpoint.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")

@@ -47,7 +47,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Counter(SQLModel, table=True):
-    """A gapless counter: `data` for changes of data, `log` for positions of records."""
+    """A gapless counter: `data` for changes of data, `log` for positions of records, and others of one table each."""
 
     name: str = Field(primary_key=True)
     value: int = 0
@@ -160,7 +160,7 @@ class Database:
         with _storage_errors():
             SQLModel.metadata.create_all(self.engine)
         with self.write() as session:
-            for name in ("data", "log"):
+            for name in ("data", "log", "audit", "leaf", "witness", "statement"):
                 if session.exec(select(Counter).where(Counter.name == name)).first() is None:
                     session.add(Counter(name=name, value=0))
             lock_number(session, "log")  # of two processes that start at once, one adds what is missing

@@ -19,6 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from federation.errors import GonghuiError
+from node.audit.tally import write_counts
 from node.clock import now
 from node.context import Node
 from node.exchange import mailbox
@@ -121,6 +122,7 @@ def _refresh_list(handlers: Handlers, node: Node) -> str:
 
 
 def _synchronise(handlers: Handlers, node: Node) -> str:
+    write_counts(node.database, node.clock())
     results = run_round(node, handlers)
     for result in results:
         if result.code:

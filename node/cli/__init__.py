@@ -14,8 +14,10 @@ import typer
 from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
+from node.audit.tally import write_all_counts
 from node.cli.owners import check_owners
 from node.cli.state import ERR, State, print_error
+from node.clock import now
 
 # word -> help of its group, in the order of --help; without one the module holds a single command
 WORDS = {
@@ -34,6 +36,7 @@ WORDS = {
     "sync": "同步 / synchronisation",
     "bundle": "数据包：介质或邮件 / bundles for stick or mail",
     "record": "已签名的条目 / signed records",
+    "audit": "审计日志 / audit trail",
     "query": "",
     "verify": "",
     "demo": "",
@@ -90,6 +93,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         ERR.print("已取消 / cancelled")
         sys.exit(130)
+    finally:
+        write_all_counts(now())
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -46,12 +46,15 @@ RequestFile = Annotated[
 def request(
     context: typer.Context,
     anchor: Annotated[Path, typer.Option("--anchor", metavar="FILE", help="信任锚 / the federation's anchor")],
+    fingerprint_: Annotated[
+        str, typer.Option("--fingerprint", help="电话核对过的信任锚指纹 / the anchor's, compared: words or hex")
+    ] = "",
     out: RequestFile = None,
     as_json: Json = False,
 ) -> None:
     """学院：凭信任锚申请加入联合体 / college: pin the anchor and ask to join; the same again changes nothing."""
     state: State = context.obj
-    sent = enrolling.request_to_join(state.node, state.actor, read_file(anchor), HANDLERS)
+    sent = enrolling.request_to_join(state.node, state.actor, read_file(anchor), HANDLERS, confirmed=fingerprint_)
     _tell_sent(state, sent, out, "join-request.json", as_json=as_json)
 
 

@@ -10,6 +10,7 @@ from federation import changes
 from federation.anchor import read_anchor
 from federation.errors import Conflict, InputRefused
 from federation.keys import ED25519, fingerprint
+from federation.listfile import write_list_file
 from federation.membership import MemberList
 from federation.officers import read_card
 from federation.roll import Officer as OfficerEntry
@@ -31,8 +32,9 @@ from node.cli.officers import (
 )
 from node.cli.state import OUT, State, print_json
 from node.exchange import federating
-from node.officer.folder import make_officer, write_list_file
+from node.officer.folder import make_officer
 from node.stream.memberlist import ANCHOR, load_list_files, open_held
+from node.stream.models import ListDraft
 from node.stream.service import get_federation
 
 app = typer.Typer(no_args_is_help=True)
@@ -85,20 +87,24 @@ def create(
     row = federating.create_federation(
         state.node, state.actor, [read_file(path) for path in card], threshold, name=name
     )
-    if out is not None:
-        with new_file(out) as file:
-            file.write(row.file)
-    told = {"draft": row.digest, "state": row.state, "needed": row.needed, "file": str(out) if out else ""}
-    if as_json:
-        print_json(told)
-        return
-    OUT.print(f"草稿 / draft: {row.digest}", markup=False, highlight=False)
-    OUT.print(
-        f"请 {row.needed} 位管理员各自签署 / {row.needed} officers sign it, each at their own machine:\n"
-        f"  gonghui enrol approve {row.digest} --officer DIR --hub URL",
-        markup=False,
-        highlight=False,
-    )
+    _tell_draft(row, out, as_json=as_json)
+
+
+@app.command(epilog="Example: gonghui federation refound --card wang.json --card li.json --threshold 2")
+def refound(
+    context: typer.Context,
+    card: Annotated[list[Path], typer.Option("--card", metavar="FILE", help="新管理员公钥卡 / new officers' cards")],
+    threshold: Annotated[int, typer.Option(min=1, help="每次变更须几人签名 / signatures asked for")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="写出草稿 / write the draft")] = None,
+    as_json: Json = False,
+) -> None:
+    """管理员不足时重新建立联合体：新编号、新信任锚 / found anew where too few officers are left: new id, new anchor.
+
+    This node becomes the hub. Every college confirms the new anchor: `gonghui enrol request --anchor --fingerprint`.
+    """
+    state: State = context.obj
+    row = federating.refound_federation(state.node, state.actor, [read_file(path) for path in card], threshold)
+    _tell_draft(row, out, as_json=as_json)
 
 
 @app.command(epilog="Example: gonghui federation anchor --out federation.anchor.json")
@@ -255,3 +261,20 @@ def _find_officer(held: MemberList | None, text: str) -> OfficerEntry:
     if len(found) != 1:
         raise InputRefused("officer-unknown", "没有这位管理员（或不唯一）。", "No such officer, or more than one.")
     return found[0]
+
+
+def _tell_draft(row: ListDraft, out: Path | None, *, as_json: bool) -> None:
+    if out is not None:
+        with new_file(out) as file:
+            file.write(row.file)
+    told = {"draft": row.digest, "state": row.state, "needed": row.needed, "file": str(out) if out else ""}
+    if as_json:
+        print_json(told)
+        return
+    OUT.print(f"草稿 / draft: {row.digest}", markup=False, highlight=False)
+    OUT.print(
+        f"请 {row.needed} 位管理员各自签署 / {row.needed} officers sign it, each at their own machine:\n"
+        f"  gonghui enrol approve {row.digest} --officer DIR --hub URL",
+        markup=False,
+        highlight=False,
+    )

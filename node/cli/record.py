@@ -7,7 +7,9 @@ import typer
 
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
+from node.exchange.alarms import evidence_status, export_evidence
 from node.exchange.records import export_opened, export_record, list_records, seal_again
+from node.exchange.revocation import countersign
 from node.handlers import HANDLERS
 
 app = typer.Typer(no_args_is_help=True)
@@ -66,3 +68,52 @@ def seal_again_(
     """
     state: State = context.obj
     OUT.print(seal_again(state.node, state.actor, record_id, HANDLERS).id, markup=False, highlight=False)
+
+
+@app.command()
+def prove(
+    context: typer.Context,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="条目编号（可只写开头）/ id, or how it begins")],
+    out: Annotated[Path, typer.Option(help="写入的新文件 / new file to write")],
+) -> None:
+    """导出证据：见证时间，或自相矛盾的两份签名 / export when witnesses saw it, or a contradiction.
+
+    Example: gonghui record prove 3f2a --out proof.json
+    """
+    state: State = context.obj
+    evidence = export_evidence(state.node, state.actor, record_id)
+    with new_file(out, 0o600) as file:
+        file.write(evidence)
+    OUT.print(str(out), markup=False, highlight=False)
+
+
+@app.command()
+def alarms(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
+) -> None:
+    """列出矛盾、检查点与见证 / show contradictions, checkpoint, witnesses.  Example: gonghui record alarms --json."""
+    state: State = context.obj
+    told = evidence_status(state.node, state.actor)
+    if as_json:
+        print_json(told)
+        return
+    checkpoint = told["checkpoint"] or {"size": 0, "witnesses": [], "missing": "-"}
+    print_table(
+        "日志 / log",
+        ["leaves", "checkpoint", "witnesses", "missing", "unproven"],
+        [[told["log_size"], checkpoint["size"], len(checkpoint["witnesses"]), checkpoint["missing"], told["unproven"]]],
+    )
+    columns = ["origin", "stream", "sequence", "first_id", "id", "found_at"]
+    print_table("矛盾 / contradictions", columns, [[row[name] for name in columns] for row in told["contradictions"]])
+
+
+@app.command("countersign")
+def countersign_(context: typer.Context) -> None:
+    """旧密钥作废后，用新密钥补签自己的条目 / sign own records again after the old key was revoked.
+
+    Example: gonghui record countersign
+    """
+    state: State = context.obj
+    count = countersign(state.node, state.actor)
+    OUT.print(f"已补签 / signed again: {count}", highlight=False)

@@ -5,9 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from federation.envelope import MAX_ENVELOPE_BYTES
+from federation.equivocation import Contradiction
 from federation.errors import InputRefused, TrustError, UsageError
-from federation.evidence import Evidence, FindMember, check_document, read_key_file, read_member_list
+from federation.evidence import (
+    MAX_EVIDENCE_BYTES,
+    Evidence,
+    FindMember,
+    check_document,
+    check_evidence,
+    read_hub_and_members,
+    read_key_file,
+    read_member_list,
+)
 from node.cli.state import OUT, State, print_json
 
 
@@ -31,8 +40,12 @@ def verify(
     wanted = "".join(fingerprint.split()).lower()
     if wanted and wanted != "".join(anchor.split()):
         raise TrustError("fingerprint-mismatch", "密钥指纹不符。", "The fingerprint is another one.", found=anchor)
+    data = _load(file).rstrip(b"\r\n")
+    if not data.startswith(b'{"payload"'):
+        _verify_evidence(state, data, find_member, member_list, anchor, as_json=as_json)
+        return
     plaintext = _load(opened).rstrip(b"\r\n") if opened else b""
-    evidence = check_document(_load(file).rstrip(b"\r\n"), find_member, plaintext)
+    evidence = check_document(data, find_member, plaintext)
     result = _result(evidence, anchor, compared=bool(wanted))
     if as_json:
         print_json(result)
@@ -66,10 +79,43 @@ def _anchor(state: State, key: Path | None, member_list: Path | None) -> tuple[F
     return look_up, ""
 
 
+def _verify_evidence(
+    state: State, data: bytes, find_member: FindMember, member_list: Path | None, anchor: str, *, as_json: bool
+) -> None:
+    """Say what an evidence file proves."""
+    hub, members = _members(state, member_list)
+    found = check_evidence(data, find_member, hub=hub, members=members)
+    told = {"valid": True, "type": type(found).__name__.lower(), "anchor": anchor, **vars(found)}
+    if as_json:
+        print_json(told)
+        return
+    zh = not state.language.startswith("en")
+    if isinstance(found, Contradiction):
+        OUT.print("自相矛盾：同一位置签了两个编号" if zh else "A contradiction: two ids were signed for one place")
+    else:
+        OUT.print("见证成立：此时之前已在日志中" if zh else "Witnessed: it was in the log by then")
+    for name, value in told.items():
+        OUT.print(f"{name}: {value}", markup=False, highlight=False)
+
+
+def _members(state: State, member_list: Path | None) -> tuple[str, set[str]]:
+    """Return who the hub and the active members are, as the anchor says; nobody for a bare key."""
+    if member_list is not None:
+        return read_hub_and_members(_load(member_list).rstrip(b"\r\n"))
+    if not state.config.exists():
+        return "", set()
+    from node.exchange.witness import active_members
+    from node.stream.service import get_federation
+
+    with state.node.database.read() as session:
+        federation = get_federation(session)
+        return federation.hub_id, active_members(session, state.node, federation)
+
+
 def _load(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_ENVELOPE_BYTES + 3)
+            return file.read(MAX_EVIDENCE_BYTES + 3)
     except OSError as error:
         raise InputRefused("file-unreadable", f"读不到文件 {path}。", f"Cannot read {path}.") from error
 

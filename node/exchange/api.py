@@ -1,4 +1,4 @@
-"""The exchange over HTTP: `GET /.well-known/gonghui`, `POST /exchange/v1/pull|push|missing|catalogue|ping`.
+"""The exchange over HTTP: `GET /.well-known/gonghui`, `POST /exchange/v1/pull|push|missing|catalogue|ping|heads|...`.
 
 Only GET and POST, nothing that matters in a header: campus firewalls rewrite both. Each request is verified before it
 is parsed and answered once (audience, nonce, time window). What is served are stored bytes, verbatim; a page's order
@@ -13,22 +13,26 @@ from fastapi import APIRouter, Response
 from sqlmodel import Session
 
 from federation.acceptance import Outcome, Verdict
-from federation.envelope import MAX_ENVELOPE_BYTES, split_page
+from federation.envelope import MAX_ENVELOPE_BYTES, join_page, split_page
 from federation.errors import TrustError
 from federation.keys import public_pem
 from federation.request import MAX_PAGE_BYTES, build_answer, open_request
 from federation.request import Request as SignedRequest
 from federation.validation import check_schema
+from node.audit.tally import count_event
 from node.clock import format_time
 from node.context import Node
 from node.exchange import recovering
+from node.exchange.heads import serve_heads
 from node.exchange.inbox import PUSH, check_room, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
 from node.exchange.offered import list_offered
 from node.exchange.refreshing import note_versions
 from node.exchange.relay import BELL, serve_relay
+from node.exchange.revocation import last_checkpoint, serve_proof
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
+from node.exchange.witness import serve_witness
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.memberlist import versions_of
@@ -135,6 +139,35 @@ def catalogue(node: NodeOf, body: Body) -> Response:
     return _answer(node, opened, page, offered)
 
 
+@router.post("/exchange/v1/heads")
+def heads(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
+    """Take in the caller's head statements and proofs, answer with ours after its cursor: `{"cursor": n}`."""
+    opened, enclosed, _ = _open(node, body, "heads")
+    return _answer(node, opened, serve_heads(node, opened, enclosed, handlers))
+
+
+@router.post("/exchange/v1/witness")
+def witness(node: NodeOf, body: Body) -> Response:
+    """Cosign the enclosed checkpoint where it goes on from the one we hold; ask the caller to cosign in turn."""
+    opened, enclosed, _ = _open(node, body, "witness")
+    page, told = serve_witness(node, opened, enclosed)
+    return _answer(node, opened, page, told)
+
+
+@router.get("/exchange/v1/log/checkpoint")
+def checkpoint(node: NodeOf) -> Response:
+    """Answer our last checkpoint and who cosigned it, as one page: it names sizes and hashes, nothing else."""
+    return Response(join_page(last_checkpoint(node)), media_type="application/json")
+
+
+@router.post("/exchange/v1/log/proof")
+def proof(node: NodeOf, body: Body) -> Response:
+    """Answer where a record is in our log, to those who may read it: path, salt, checkpoint, cosignatures."""
+    opened, _, _ = _open(node, body, "log/proof")
+    page, told = serve_proof(node, opened)
+    return _answer(node, opened, page, told)
+
+
 Serve = Callable[[Session, str, SignedRequest], Page]
 
 
@@ -160,6 +193,8 @@ def _open(
             raise TrustError("op-mismatch", "请求与地址不符。", "The request is for another endpoint.")
         page = serve(session, federation.hub_id, opened)
     use_nonce(node, opened, window)
+    if op != "push":
+        count_event(node.database, node.clock(), account_id=opened.member.id, action="read.serve", subject=op)
     return opened, parts[1:], page
 
 

@@ -38,7 +38,7 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.membership import publish_members
-from node.stream.memberlist import find_state, open_held, pin, store_list
+from node.stream.memberlist import find_state, open_held, pin, store_list, succeed
 from node.stream.models import Federation, JoinRequest, ListDraft, PeerKey
 from node.stream.service import get_federation
 
@@ -114,10 +114,11 @@ def take_file(node: Node, actor: Actor, data: bytes, handlers: Handlers) -> dict
     return receive_draft(node, write_draft(draft), handlers)
 
 
-def keep_founding(session: Session, node: Node, draft: Draft) -> ListDraft:
+def keep_founding(session: Session, node: Node, draft: Draft, *, formerly: str = "") -> ListDraft:
     """Keep the draft of the federation's first list for its officers; called by who may do so at the hub."""
     row = ListDraft(digest=digest_of(draft), state="proposed", file=write_draft(draft), changed_at=node.clock())
     row.signed, row.needed = _count(None, draft)
+    row.formerly = formerly
     return session.merge(row)
 
 
@@ -151,8 +152,14 @@ def _advance(
 
 
 def _publish(session: Session, node: Node, found: MemberList, row: ListDraft, handlers: Handlers) -> None:
+    if session.get(Federation, found.federation) is None:
+        federation = Federation(
+            id=found.federation, name=found.roll.name, hub_id=found.roll.hub, joined_at=node.clock()
+        )
+        succeed(session, row.formerly, federation)
     if find_state(session, found.federation) is None:
-        pin(session, found.federation, found.files["1.root.json"], hub_keyid=found.roll.hub_keyid)
+        root = found.files["1.root.json"]
+        pin(session, found.federation, root, hub_keyid=found.roll.hub_keyid, formerly=row.formerly)
     store_list(session, node, found, source=node.node_id)
     state = find_state(session, found.federation)
     if state is not None:

@@ -16,6 +16,7 @@ from federation.documents import read_object
 from federation.enrolment import JOIN, Applicant, build_request
 from federation.errors import Conflict, GonghuiError, NetworkError, Text, TrustError
 from federation.membership import MemberList
+from federation.spoken import says_fingerprint
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -23,7 +24,7 @@ from node.exchange.inbox import Handlers
 from node.exchange.links import Connect, open_client
 from node.exchange.refreshing import refresh_list
 from node.exchange.sync import PeerResult, run_round
-from node.stream.memberlist import find_state, open_held, pin
+from node.stream.memberlist import find_state, open_held, pin, succeed
 from node.stream.models import Federation, Peer
 from node.stream.peers import find_peer
 from node.stream.service import find_federation, get_federation
@@ -57,13 +58,29 @@ class Standing:
 
 
 def request_to_join(
-    node: Node, actor: Actor, anchor_file: bytes, handlers: Handlers, *, connect: Connect = open_client
+    node: Node,
+    actor: Actor,
+    anchor_file: bytes,
+    handlers: Handlers,
+    *,
+    confirmed: str = "",
+    connect: Connect = open_client,
 ) -> Sent:
-    """Pin the anchor's federation and ask to join; raise InputRefused, TrustError, Conflict. Repeatable."""
+    """Pin the anchor's federation and ask to join; raise InputRefused, TrustError, Conflict. Repeatable.
+
+    `confirmed` is the anchor's fingerprint as compared by telephone, words or hex: where given it must be this one's,
+    and for a federation that was founded anew it must be given.
+    """
     check_permission(actor, "peer.write")
     anchor = read_anchor(anchor_file)
+    if confirmed and not says_fingerprint(anchor.fingerprint, confirmed):
+        raise TrustError(
+            "anchor-fingerprint",
+            "信任锚的指纹不是电话核对的那个，已拒绝。",
+            "The anchor has another fingerprint; refused.",
+        )
     with node.database.write() as session:
-        _pin_anchor(session, node, anchor)
+        _pin_anchor(session, node, anchor, confirmed=bool(confirmed))
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="federation.pin", subject=anchor.federation, at=at)
     problem = refresh_list(node, handlers, connect=connect)
@@ -161,9 +178,19 @@ def _hub_urls(node: Node, federation_id: str) -> list[str]:
     return urls + [url for url in (state.urls.split() if state else []) if url not in urls]
 
 
-def _pin_anchor(session: Any, node: Node, anchor: Anchor) -> None:
+def _pin_anchor(session: Any, node: Node, anchor: Anchor, *, confirmed: bool) -> None:
     """Write the anchor's federation and root down; another federation, or another root of this one, is refused."""
     federation = find_federation(session)
+    if federation is not None and anchor.formerly == federation.id:
+        if not confirmed:
+            raise TrustError(
+                "anchor-unconfirmed",
+                "联合体已重新建立：请电话核对新信任锚的指纹，并用 --fingerprint 给出。",
+                "The federation was founded anew: compare the new anchor's fingerprint, and give it: --fingerprint.",
+            )
+        anew = Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock())
+        succeed(session, federation.id, anew)
+        federation = anew
     if federation is not None and federation.id != anchor.federation:
         raise Conflict(
             "federation-joined",
@@ -180,4 +207,11 @@ def _pin_anchor(session: Any, node: Node, anchor: Anchor) -> None:
             "信任锚中汇总节点的密钥与当初核对的不同，已拒绝。请电话核实。",
             "The anchor's hub key is not the one that was pinned; refused. Ask its people by telephone.",
         )
-    pin(session, anchor.federation, anchor.root, urls=" ".join(anchor.urls), hub_keyid=anchor.hub_keyid)
+    pin(
+        session,
+        anchor.federation,
+        anchor.root,
+        urls=" ".join(anchor.urls),
+        hub_keyid=anchor.hub_keyid,
+        formerly=anchor.formerly,
+    )

@@ -10,12 +10,12 @@ from sqlmodel import Session
 
 from federation.anchor import build_anchor, read_anchor
 from federation.catalogue import load_catalogue
-from federation.changes import key_entry
+from federation.changes import apply, hand_over, key_entry
 from federation.client import check_url
-from federation.drafts import found
+from federation.drafts import found, refound
 from federation.errors import Conflict
 from federation.grants import default_grants
-from federation.keys import public_pem
+from federation.keys import new_identifier, public_pem
 from federation.officers import read_card
 from federation.roll import GRANTS, HUB, MemberEntry, Officer, Roll
 from node.access.permissions import Actor, check_permission
@@ -47,6 +47,28 @@ def create_federation(node: Node, actor: Actor, cards: Sequence[bytes], threshol
     return row
 
 
+def refound_federation(node: Node, actor: Actor, cards: Sequence[bytes], threshold: int) -> ListDraft:
+    """Make the draft of a federation founded anew, with this node as its hub, where too few officers are left.
+
+    It has a new id and its own anchor, which every college confirms by fingerprint; nothing of the old signatures
+    counts. What was said in the old one stays verifiable by the old list.
+    """
+    check_permission(actor, "peer.write")
+    officers = tuple(read_card(card) for card in cards)
+    with node.database.write() as session:
+        old = get_federation(session)
+        held = open_held(session, old.id, node.clock())
+        if held is None:
+            raise Conflict("federation-unsigned", "本节点还没有签名名录。", "This node holds no signed list yet.")
+        roll = refound(held.roll, new_identifier("f"), officers, threshold)
+        if roll.hub != node.node_id:
+            roll = apply(roll, (hand_over(node.node_id, node.signer.public_key.keyid),))
+        row = keep_founding(session, node, found(roll, now=node.clock()), formerly=old.id)
+        at = node.clock()
+        write_audit(session, account_id=actor.account_id, action="federation.refound", subject=roll.federation, at=at)
+    return row
+
+
 def read_anchor_file(node: Node, urls: Sequence[str] = ()) -> bytes:
     """Return the anchor from which colleges join; raise Conflict where no list has been signed yet.
 
@@ -57,7 +79,9 @@ def read_anchor_file(node: Node, urls: Sequence[str] = ()) -> bytes:
         data = find_file(session, federation.id, ANCHOR)
         held = open_held(session, federation.id, node.clock()) if data and urls else None
     if data is not None and held is not None:
-        data = build_anchor(held.roll, read_anchor(data).root, urls=tuple(check_url(url) for url in urls))
+        pinned = read_anchor(data)
+        addresses = tuple(check_url(url) for url in urls)
+        data = build_anchor(held.roll, pinned.root, urls=addresses, formerly=pinned.formerly)
     if data is None:
         raise Conflict(
             "federation-unsigned",

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session, col, select
 
 from federation.acceptance import (
+    KEY_REVOKED,
     NO_KEYS,
     Outcome,
     Reader,
@@ -31,11 +32,13 @@ from federation.errors import Conflict, GonghuiError, NetworkError, StorageError
 from federation.sealing import GROUP_KEY
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
+from node.audit.events import SYSTEM
 from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
 from node.prepared import Prepared
+from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
 from node.stream.outbox import fill_outbox
@@ -47,6 +50,7 @@ from node.stream.service import (
     PLACEHOLDER,
     QUARANTINED,
     SEALED,
+    UNPROVEN,
     find_federation,
     get_federation,
     keep,
@@ -83,6 +87,16 @@ class Gap:
     stream: str
     first: int
     last: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place in one stream."""
+
+    federation: str
+    origin: str
+    stream: str
+    sequence: int
 
 
 @dataclass(frozen=True)
@@ -146,7 +160,7 @@ def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outco
     check_permission(actor, "quarantine.retry")
     with node.database.write() as session:
         stored = session.get(StoredRecord, record_id)
-        if stored is None or stored.state not in {QUARANTINED, SEALED}:
+        if stored is None or stored.state not in {QUARANTINED, SEALED, UNPROVEN}:
             raise Conflict("record-not-quarantined", "该条目不在隔离区。", "This record is not in quarantine.")
         inbox = _open(session, node, handlers)
         outcome = _judge_stored(inbox, stored)
@@ -201,7 +215,7 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
             return _repeat(inbox, outcome, via)
         case Verdict.WAITING:
             return _keep_waiting(inbox, outcome, envelope, via)
-        case _ if outcome.code == "equivocation" and outcome.record is not None:
+        case _ if outcome.conflicts_with and outcome.record is not None:
             _keep_proof(inbox, outcome.record, outcome.conflicts_with)
         case _:
             _count_refusal(inbox, envelope, outcome.code, via)
@@ -244,7 +258,8 @@ def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
     if outcome.verdict is Verdict.SEALED:
         stored.state, stored.code = SEALED, outcome.code if addressed else CARRIED
     if outcome.verdict is Verdict.QUARANTINED:
-        stored.state, stored.code = QUARANTINED, outcome.code
+        stored.state = UNPROVEN if outcome.code == KEY_REVOKED else QUARANTINED
+        stored.code = outcome.code
     if outcome.code == "equivocation":
         _keep_proof(inbox, record, outcome.conflicts_with)
     inbox.session.add(stored)
@@ -328,6 +343,7 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
     )
     inbox.session.add(stored)
     inbox.session.flush()
+    append_leaf(inbox.session, read_envelope(refusal.envelope).id)
     return Outcome(Verdict.QUARANTINED, refusal.code, refusal.record_id, refusal=refusal)
 
 
@@ -336,9 +352,30 @@ def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
     stored = inbox.session.get(StoredRecord, outcome.record_id)
     if stored is None or stored.state == PLACEHOLDER:
         return outcome
+    if outcome.record is not None and outcome.record.keyid not in read_envelope(stored.envelope).keyids:
+        _take_signature(inbox, stored, outcome.record)
     if via in RECEIPTED and stored.origin != inbox.node.node_id:
         issue_receipt(inbox.session, inbox.node, stored, inbox.node.clock())
     return replace(outcome, code=stored.code)
+
+
+def _take_signature(inbox: _Inbox, stored: StoredRecord, record: Record) -> None:
+    """Keep the signature of a key that stands under the same bytes; judge anew what was unproven without it."""
+    member = inbox.memory.find_member(record.keyid)
+    if member is None or member.revoked_at is not None:
+        return
+    stored.envelope = record.envelope
+    stored.position = next_number(inbox.session, "log")  # so that readers who have passed it see the signature
+    inbox.session.add(stored)
+    inbox.session.flush()
+    if stored.state == UNPROVEN:
+        _judge(inbox, stored, record)
+
+
+def judge_again(session: Session, node: Node, stored: StoredRecord, handlers: Handlers) -> str:
+    """Judge a record that is held by what is known now; return its state."""
+    _judge_stored(_open(session, node, handlers), stored)
+    return stored.state
 
 
 def _keep_waiting(inbox: _Inbox, outcome: Outcome, envelope: bytes, via: str) -> Outcome:
@@ -413,25 +450,57 @@ def _first_waiting(inbox: _Inbox, **equal: object) -> WaitingDocument:
 
 def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:
     """Keep both signed envelopes, and show neither as current."""
-    if inbox.session.get(Equivocation, record.id) is None:
-        inbox.session.add(
+    first = inbox.session.get(StoredRecord, first_id)
+    if first is None:
+        return
+    place = Place(record.federation, record.origin, record.stream, first.sequence)
+    envelope = b"" if first.state == PLACEHOLDER else first.envelope  # a hub's refusal proves nothing against others
+    keep_contradiction(
+        inbox.session, inbox.node, inbox.handlers, place, (first_id, envelope), (record.id, record.envelope)
+    )
+
+
+def keep_contradiction(
+    session: Session, node: Node, handlers: Handlers, place: Place, first: tuple[str, bytes], second: tuple[str, bytes]
+) -> None:
+    """Keep two documents (id, envelope) in which an origin contradicts itself; what we held there counts no more."""
+    if session.get(Equivocation, second[0]) is None:
+        at = node.clock()
+        session.add(
             Equivocation(
-                id=record.id,
-                first_id=first_id,
-                origin=record.origin,
-                envelope=record.envelope,
-                found_at=inbox.node.clock(),
+                id=second[0],
+                first_id=first[0],
+                federation=place.federation,
+                origin=place.origin,
+                stream=place.stream,
+                sequence=place.sequence,
+                first_envelope=first[1],
+                envelope=second[1],
+                found_at=at,
+                shown=not first[1],
             )
         )
-    first = inbox.session.get(StoredRecord, first_id)
-    if first is None or first.state != CURRENT:
+        write_audit(session, account_id=SYSTEM, action="equivocation.found", subject=place.origin, at=at)
+    held = session.get(StoredRecord, first[0]) or _find_at(session, place)
+    if held is None or held.state != CURRENT:
         return
-    first.state, first.code = EQUIVOCAL, "equivocation"
-    inbox.session.add(first)
-    inbox.session.flush()
-    withdraw = inbox.handlers.get(f"{first.kind}:withdraw")
+    held.state, held.code = EQUIVOCAL, "equivocation"
+    session.add(held)
+    session.flush()
+    withdraw = handlers.get(f"{held.kind}:withdraw")
     if withdraw is not None:
-        withdraw(inbox.session, first, {})
+        withdraw(session, held, {})
+
+
+def _find_at(session: Session, place: Place) -> StoredRecord | None:
+    return session.exec(
+        select(StoredRecord).where(
+            StoredRecord.federation == place.federation,
+            StoredRecord.origin == place.origin,
+            StoredRecord.stream == place.stream,
+            StoredRecord.sequence == place.sequence,
+        )
+    ).first()
 
 
 def _count_refusal(inbox: _Inbox, envelope: bytes, code: str, via: str) -> None:

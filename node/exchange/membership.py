@@ -4,6 +4,8 @@ Every change is published in the transaction that makes it, as the next revision
 all. The hub's own table of peers is the source; nothing that comes over the network changes it.
 """
 
+from typing import Any
+
 from sqlmodel import Session, col, select
 
 from federation.documents import dump_document
@@ -16,7 +18,8 @@ from node.stream.models import Federation, StoredRecord
 from node.stream.peers import ACTIVE, MEMBER_LIST, list_peers
 from node.stream.service import append_record, find_federation
 
-SCHEMA = "member-list.v1"
+SCHEMA, SCHEMA_LONG_KEYS = "member-list.v1", "member-list.v2"  # the earlier release knows v1 alone
+MAX_PEM_V1 = 400  # v2 has room for ML-DSA
 
 
 def own_key_file(node: Node, actor: Actor) -> bytes:
@@ -34,7 +37,8 @@ def own_key_file(node: Node, actor: Actor) -> bytes:
 
 def publish_members(session: Session, node: Node, federation: Federation) -> StoredRecord | None:
     """Append the member list as the next revision where it differs from the last one published; else return None."""
-    content = dump_document({"members": _entries(session, node, federation)})
+    entries = _entries(session, node, federation)
+    content = dump_document({"members": entries})
     last = session.exec(
         select(StoredRecord)
         .where(
@@ -56,7 +60,7 @@ def publish_members(session: Session, node: Node, federation: Federation) -> Sto
         subject=MEMBER_LIST,
         revision=last.revision + 1 if last else 1,
         supersedes=last.id if last else "",
-        schema=SCHEMA,
+        schema=_schema_of(entries),
         content=content,
     )
 
@@ -69,14 +73,19 @@ def publish_members_if_hub(node: Node) -> None:
             publish_members(session, node, federation)
 
 
+def _schema_of(entries: list[dict[str, Any]]) -> str:
+    longest = max(len(key["pem"]) for entry in entries for key in entry["keys"])
+    return SCHEMA if longest <= MAX_PEM_V1 else SCHEMA_LONG_KEYS
+
+
 def _holds(record: StoredRecord, content: bytes) -> bool:
     return read_envelope(record.envelope).payload.endswith(b',"content":' + content + b"}")
 
 
-def _entries(session: Session, node: Node, federation: Federation) -> list[dict[str, object]]:
+def _entries(session: Session, node: Node, federation: Federation) -> list[dict[str, Any]]:
     settings = node.settings
     key = node.signer.public_key
-    entries: list[dict[str, object]] = [
+    entries: list[dict[str, Any]] = [
         _entry(node.node_id, settings.node.name, settings.node.code, key.keyid, public_pem(key))
         | {"url": settings.server.public_url, "is_hub": True}
     ]
@@ -87,7 +96,7 @@ def _entries(session: Session, node: Node, federation: Federation) -> list[dict[
     return sorted(entries, key=lambda entry: str(entry["id"]))
 
 
-def _entry(identity: str, name: str, code: str, keyid: str, pem: str) -> dict[str, object]:
+def _entry(identity: str, name: str, code: str, keyid: str, pem: str) -> dict[str, Any]:
     return {
         "id": identity,
         "name": name,

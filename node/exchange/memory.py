@@ -1,5 +1,7 @@
 """What the database remembers, in the words of `federation.acceptance.Memory`; all within one federation."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlmodel import Session, col
 
@@ -9,7 +11,7 @@ from federation.keys import Member
 from node.context import Node
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
-from node.stream.models import Federation, StoredRecord
+from node.stream.models import Federation, ProvenRecord, StoredRecord
 from node.stream.service import EQUIVOCAL, PLACEHOLDER, SEALED, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
@@ -76,6 +78,13 @@ class DatabaseMemory:
     def find_head(self, origin: str, stream: str) -> Held | None:
         """Return the record of the highest sequence of a stream."""
         return self._held(_HEAD, origin=origin, stream=stream)
+
+    def is_older(self, record_id: str, at: datetime) -> bool:
+        """Tell whether we took the record in before `at`, or all required witnesses had cosigned it by then."""
+        stored = self._session.get(StoredRecord, record_id)
+        proven = self._session.get(ProvenRecord, record_id)
+        before = stored is not None and stored.state != PLACEHOLDER and stored.stored_at < at
+        return before or (proven is not None and proven.witnessed_at < at)
 
     def find_revisions(self, origin: str, stream: str, subject: str) -> list[tuple[int, str]]:
         """Return (revision, id) of all held records of a subject whose revision number itself was sound.

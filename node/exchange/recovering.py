@@ -90,7 +90,8 @@ def give_back(node: Node, link: Link, lost: Any) -> int:
 def tell(node: Node, member_id: str, federation_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return what an answer to `ping` says of this: how far we hold the caller's streams, and what we lost of ours."""
     with node.database.read() as session:
-        told: dict[str, Any] = {"yours": recovery.heads_of(session, federation_id, member_id)}
+        heads = recovery.heads_of(session, federation_id, member_id)
+        told: dict[str, Any] = {"yours": heads} if heads else {}
         if not recovery.is_recovering(session, federation_id):
             return told
         lost = recovery.own_heads(session, node, federation_id)

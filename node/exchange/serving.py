@@ -1,9 +1,9 @@
 """What a peer may read of our log: deny by default, stored bytes verbatim, one page at a time.
 
-Only the hub serves what others have signed. A quarantined record is never served: our signed refusal stands in its
-place, so that it blocks nothing behind it; the same for a release of whose dataflow the grants do not let this reader
-read each node's figures. A placeholder is another's refusal and is not passed on. What is sealed to others is served as
-it is. The statements are built once: this is the hot path of every round of every peer.
+Only the hub serves what others have signed, unless one asks for a place. A quarantined record is never served: our
+signed refusal stands in its place, so that it blocks nothing behind it; the same for a release of whose dataflow the
+grants do not let this reader read each node's figures. A placeholder is another's refusal and is not passed on. What is
+sealed to others is served as it is. The statements are built once: this is the hot path of every round of every peer.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from node.exchange.receipts import build_stand_in
 from node.prepared import Prepared
 from node.stream.listed import find_grants
 from node.stream.models import Receipt, StoredRecord
-from node.stream.service import PLACEHOLDER, QUARANTINED
+from node.stream.service import PLACEHOLDER, QUARANTINED, UNPROVEN
 
 MAX_ITEMS = 50
 
@@ -29,7 +29,8 @@ _IS_QUARANTINED = col(StoredRecord.state) == QUARANTINED
 _BLANK, _GROUPS = bindparam("blank", " ", type_=String), bindparam("groups", type_=String)  # ` group:a  group:b `
 _TO_GROUP = func.replace(_GROUPS, _BLANK + col(StoredRecord.stream) + _BLANK, "", type_=String) != _GROUPS
 _OF_FEDERATION = col(StoredRecord.federation) == bindparam("federation")
-_MAY_READ = and_(
+_SERVES = or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we"))
+_READABLE = and_(
     col(StoredRecord.state) != PLACEHOLDER,
     or_(
         col(StoredRecord.stream) == ALL,
@@ -37,7 +38,11 @@ _MAY_READ = and_(
         and_(col(StoredRecord.stream) == HUB, bindparam("reader_is_hub", type_=Boolean)),
         _TO_GROUP,
     ),
-    or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we")),
+)
+_MAY_READ = and_(_READABLE, _SERVES)
+_HELD = and_(  # any holder may answer for what is missing: else a fork that a colluding hub hides would stay hidden
+    _READABLE,
+    or_(_SERVES, and_(col(StoredRecord.state) != QUARANTINED, col(StoredRecord.state) != UNPROVEN)),
 )
 _AFTER = and_(
     # an expression, that SQLite may not search the whole federation by its key and sort: positions are in order
@@ -48,7 +53,7 @@ _AFTER = and_(
 )
 _RANGE = and_(
     _OF_FEDERATION,
-    or_(_MAY_READ, col(StoredRecord.origin) == bindparam("reader")),
+    or_(_HELD, col(StoredRecord.origin) == bindparam("reader")),
     col(StoredRecord.origin) == bindparam("origin"),
     col(StoredRecord.stream) == bindparam("stream"),
     col(StoredRecord.sequence).between(bindparam("first"), bindparam("last")),

@@ -29,13 +29,16 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange import recovering
 from node.exchange.delivery import push_outbox
+from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
 from node.exchange.nonces import refuse_issued_before
 from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
+from node.exchange.revocation import apply_revocations, fetch_proofs
 from node.exchange.routes import STICK, list_called
+from node.exchange.witness import exchange_cosignatures
 from node.prepared import Prepared
 from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
@@ -154,6 +157,7 @@ def run_round(
     with node.database.write() as session:
         recognise(session, node)
     publish_members_if_hub(node)
+    apply_revocations(node, handlers)
     with node.database.read() as session:
         federation = find_federation(session)
         peers = list_called(session, node, federation) if federation else []
@@ -334,6 +338,10 @@ def _converse(visit: _Visit, link: Link, start: _Start) -> None:
     if not (start.expired or by_hub):  # what is new would only wait here; at its sender it waits as well
         _pull(visit, link)
         _ask_missing(visit, link)
+    _renew(visit)
+    exchange_heads(node, link, visit.handlers)
+    exchange_cosignatures(node, link)
+    fetch_proofs(node, link, visit.handlers)
     if visit.peer.is_hub:
         visit.received.update(visit_mailbox(node, link, visit.handlers).records)
 

@@ -6,29 +6,27 @@ its records waiting, and the next manifest of ours asks for what is missing. No 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, select
 
 from federation.acceptance import open_receipt, read_receipt_payload
-from federation.envelope import RECEIPT_TYPE, Envelope, check_signature
+from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
 from federation.errors import TrustError
 from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel
 from federation.request import signing_member
 from node.context import Node
+from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import settle_item
 from node.stream.peers import find_peer
 from node.stream.service import find_member, get_federation
 
 PAGE = 50
-
-Taker = Callable[[Session, Node, Envelope], None]  # keeps one statement; raises TrustError where it does not hold
-Takers = Mapping[str, Taker]  # payload type -> its taker; records and receipts need none
 
 
 @dataclass
@@ -66,7 +64,7 @@ def is_ours(node: Node, parcel: Parcel) -> bool:
     return parcel.audience in {node.node_id, EVERYBODY}
 
 
-def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str, takers: Takers | None = None) -> Taken:
+def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str) -> Taken:
     """Take in what a verified parcel encloses, page by page, and then what it says; raise StorageError only."""
     if not is_ours(node, parcel):
         raise TrustError("audience-mismatch", "包裹不是给本节点的。", "The parcel is for another node.")
@@ -74,21 +72,19 @@ def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str, tak
     for start in range(0, len(parcel.items), PAGE):
         with node.database.write() as session:
             for envelope in parcel.items[start : start + PAGE]:
-                _take_item(session, node, envelope, handlers, via, takers or {}, taken)
+                _take_item(session, node, envelope, handlers, via, taken)
     with node.database.write() as session:
         _note_says(session, node, parcel)
     return taken
 
 
-def _take_item(
-    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, takers: Takers, taken: Taken
-) -> None:
-    taker = takers.get(envelope.payload_type)
+def _take_item(session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, taken: Taken) -> None:
+    if envelope.payload_type == HEADS_TYPE:
+        code = take_statement(session, node, envelope.raw, handlers)
+        taken.statements += not code
+        taken.codes += Counter([code] if code else [])
+        return
     try:
-        if taker is not None:
-            taker(session, node, envelope)
-            taken.statements += 1
-            return
         if envelope.payload_type == RECEIPT_TYPE and _settle(session, node, envelope):
             taken.receipts += 1
             return
@@ -129,6 +125,10 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
         peer.cursor = says.log_last
     peer.last_success_at = node.clock()
     session.add(peer)
+    held = find_state(session, parcel.federation)
+    if held is not None:
+        note_seen(held, says.membership or {}, parcel.origin)
+        session.add(held)
     state = parcels_state(session, parcel.federation, parcel.origin)
     if parcel.number <= state.number_in:
         return

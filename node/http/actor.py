@@ -30,7 +30,9 @@ def _actor(request: Request, node: NodeOf) -> Actor:
             "Send the account's token: `Authorization: Bearer TOKEN` (see `gonghui user token`).",
         )
     with node.database.read() as session:
-        return actor_of_secret(session, token.strip())
+        actor = actor_of_secret(session, token.strip())
+    request.state.account_id = actor.account_id
+    return actor
 
 
 ActorOf = Annotated[Actor, Depends(_actor)]

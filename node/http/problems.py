@@ -15,7 +15,10 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from federation.errors import GonghuiError, InputRefused
+from federation.errors import GonghuiError, InputRefused, NotPermitted, TrustError
+from node.audit.events import NETWORK
+from node.audit.tally import count_event
+from node.context import Node
 from node.http.limits import bounded
 
 _STATUS = {
@@ -102,6 +105,24 @@ def _of_status(status: int) -> GonghuiError:
     return InputRefused("request-malformed", "请求的格式不对。", "The request is malformed.")
 
 
+def count_refusal(request: Request, error: GonghuiError, account_id: str) -> None:
+    """Count a refused access for the audit trail: by route and code, never by what was sent."""
+    if not isinstance(error, NotPermitted | TrustError):
+        return
+    node: Node = request.app.state.node
+    route = getattr(request.scope.get("route"), "path", "")
+    action = "read.refuse" if route.startswith("/exchange/") else "access.refuse"
+    count_event(
+        node.database,
+        node.clock(),
+        account_id=account_id,
+        action=action,
+        subject=route,
+        result=error.code,
+        may_write=False,  # this is the event loop
+    )
+
+
 class ProblemRoute(APIRoute):
     """A route whose every failure is a problem document: the HTTP edge of exchange and API."""
 
@@ -113,6 +134,8 @@ class ProblemRoute(APIRoute):
             try:
                 return await inner(bounded(request))
             except Exception as error:  # noqa: BLE001  the HTTP edge: a stranger learns nothing of our insides
-                return problem(told(error))
+                failure = told(error)
+                count_refusal(request, failure, getattr(request.state, "account_id", NETWORK))
+                return problem(failure)
 
         return handle

@@ -79,6 +79,11 @@ def is_seen(session: Session, federation_id: str, versions: Mapping[str, object]
     return not rows or not _higher(json.loads(rows[0][2]), versions)
 
 
+def list_version(session: Session, federation_id: str) -> int:
+    """Return the version of the list's timestamp; 0 where there is no list."""
+    return int(versions_of(session, federation_id).get("timestamp", 0))
+
+
 def note_seen(state: MemberListState, versions: Mapping[str, object], peer_id: str) -> None:
     """Remember the highest versions that anybody's signed word has named."""
     seen: dict[str, int] = json.loads(state.seen)
@@ -173,7 +178,9 @@ def _take_member(session: Session, found: MemberList, entry: MemberEntry, at: da
     session.add(peer)
 
 
-def pin(session: Session, federation_id: str, root: bytes, *, urls: str = "", hub_keyid: str = "") -> MemberListState:
+def pin(
+    session: Session, federation_id: str, root: bytes, *, urls: str = "", hub_keyid: str = "", formerly: str = ""
+) -> MemberListState:
     """Pin the root from which this federation's list is read; raise TrustError where another one is pinned."""
     state = session.get(MemberListState, federation_id)
     if state is not None and state.root != root:
@@ -184,14 +191,29 @@ def pin(session: Session, federation_id: str, root: bytes, *, urls: str = "", hu
         )
     state = state or MemberListState(federation=federation_id, root=root)
     state.urls, state.hub_keyid = urls or state.urls, hub_keyid or state.hub_keyid
+    state.formerly = formerly or state.formerly
     session.add(state)
     session.flush()
     return state
 
 
+def succeed(session: Session, formerly: str, federation: Federation) -> None:
+    """Let `federation` take the place of the one from which it was founded anew; what was said in that stays."""
+    session.add(federation)
+    session.flush()
+    old = session.get(Federation, formerly)
+    if old is not None and old.left_at is None:
+        old.left_at = federation.joined_at
+        session.add(old)
+        session.flush()
+
+
 def _with_anchor(found: MemberList, state: MemberListState) -> Files:
     """Add the anchor file with the pinned root: from any member's copy of the list one may join."""
-    return {**found.files, ANCHOR: build_anchor(found.roll, state.root, urls=tuple(state.urls.split()))}
+    return {
+        **found.files,
+        ANCHOR: build_anchor(found.roll, state.root, urls=tuple(state.urls.split()), formerly=state.formerly),
+    }
 
 
 def _replace_files(session: Session, federation_id: str, files: Files) -> None:

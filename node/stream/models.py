@@ -15,6 +15,7 @@ class Federation(SQLModel, table=True):
     name: str
     hub_id: str
     joined_at: datetime = Field(sa_type=UtcDateTime)
+    left_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # founded anew as another: kept to verify by
     list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
 
 
@@ -32,8 +33,9 @@ class StoredRecord(SQLModel, table=True):
 
     `state`: `current` (accepted or own); `quarantined` (took its place in the chain, content refused, `code` says why);
     `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin); `sealed`
-    (took its place, content not for us: `code` is `carried` where we only pass it on). Of a sealed record that was
-    opened, `opened` is the plaintext, so that no lost key costs what was read once; kind to revision are empty before.
+    (took its place, content not for us: `code` is `carried` where we only pass it on); `unproven` (its key was revoked
+    and nothing shows that it was signed before that). Of a sealed record that was opened, `opened` is the plaintext, so
+    that no lost key costs what was read once; kind to revision are empty before.
     """
 
     __tablename__ = "stored_record"
@@ -126,6 +128,7 @@ class MemberListState(SQLModel, table=True):
     __tablename__ = "member_list_state"
     federation: str = Field(primary_key=True)
     root: bytes  # as in the anchor: nothing but an anchor confirmed by people replaces it
+    formerly: str = ""  # the federation from which this one was founded anew
     urls: str = ""  # the hub's addresses in the anchor, by blanks
     hub_keyid: str = ""  # of the anchor, for doctor and pages until there is a list
     own_groups: str = ""  # this node's own, by blanks
@@ -165,6 +168,7 @@ class ListDraft(SQLModel, table=True):
     file: bytes
     signed: int = 0  # signatures that are there, in the count that lacks most
     needed: int = 0
+    formerly: str = ""  # of a founding: the federation from which it is founded anew
     changed_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -208,13 +212,137 @@ class RefusedDocument(SQLModel, table=True):
 
 
 class Equivocation(SQLModel, table=True):
-    """Proof that an origin signed two things for one place or one revision: the other one lies in `stored_record`."""
+    """Proof that an origin signed two things for one place or one revision: two envelopes, whole."""
+
+    id: str = Field(primary_key=True)  # of the second document
+    first_id: str  # of the document held before
+    federation: str = ""
+    origin: str = Field(index=True)
+    stream: str = ""
+    sequence: int = Field(default=0, sa_type=BigInteger)
+    first_envelope: bytes = b""
+    envelope: bytes  # of the second
+    found_at: datetime = Field(sa_type=UtcDateTime)
+    shown: bool = False  # both are among the statements that readers of the stream are shown
+
+
+class LogLeaf(SQLModel, table=True):
+    """One leaf of this node's Merkle log: the record it stands for, and the salt that only its readers see."""
+
+    __tablename__ = "log_leaf"
+    index: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    record_id: str = Field(index=True)
+    salt: bytes
+
+
+class LogNode(SQLModel, table=True):
+    """The hash of one complete subtree of the log; `place` counts them as they come to be (`federation.log`)."""
+
+    __tablename__ = "log_node"
+    place: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    hash: bytes
+
+
+class OwnCheckpoint(SQLModel, table=True):
+    """A checkpoint of this node's log as it was signed."""
+
+    __tablename__ = "own_checkpoint"
+    id: str = Field(primary_key=True)
+    federation: str
+    size: int = Field(index=True, sa_type=BigInteger)
+    audit_size: int = Field(sa_type=BigInteger)
+    audit_head: str
+    envelope: bytes
+    issued_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class Cosigned(SQLModel, table=True):
+    """A cosignature: on our checkpoint by others, or by us (then `to_send` until its log's node has it)."""
 
     id: str = Field(primary_key=True)
-    first_id: str  # id of the record held before
-    origin: str = Field(index=True)
+    federation: str
+    origin: str = Field(index=True)  # whose log
+    witness: str = Field(index=True)
+    checkpoint: str = Field(index=True)
+    size: int = Field(sa_type=BigInteger)
+    cosigned_at: datetime = Field(sa_type=UtcDateTime)
+    to_send: bool = False
     envelope: bytes
-    found_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class WitnessedLog(SQLModel, table=True):
+    """The checkpoint of another node's log that we cosigned last: from it alone we go on."""
+
+    __tablename__ = "witnessed_log"
+    federation: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)
+    size: int = Field(sa_type=BigInteger)
+    root: bytes
+    checkpoint: bytes  # envelope
+    audit_size: int = Field(sa_type=BigInteger)
+    audit_head: str
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class WitnessAsk(SQLModel, table=True):
+    """A member's checkpoint on its way to a witness that only the hub meets, with the proof from what that holds."""
+
+    __tablename__ = "witness_ask"
+    federation: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)
+    witness: str = Field(primary_key=True)
+    old_size: int = Field(sa_type=BigInteger)
+    path: str  # hex, by blanks
+    checkpoint: bytes
+
+
+class Statement(SQLModel, table=True):
+    """A signed document that readers of a stream are shown: heads (ours, an origin's own), both halves of a proof."""
+
+    id: str = Field(primary_key=True)
+    position: int = Field(unique=True, sa_type=BigInteger)
+    federation: str
+    issuer: str
+    stream: str
+    origin: str  # whose stream; "" for several origins of one audience
+    issued_at: datetime = Field(sa_type=UtcDateTime)
+    envelope: bytes
+
+
+class HeadClaim(SQLModel, table=True):
+    """The last that `issuer` said of the head of one stream."""
+
+    __tablename__ = "head_claim"
+    federation: str = Field(primary_key=True)
+    issuer: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    sequence: int = Field(sa_type=BigInteger)
+    record_id: str
+    statement: str = Field(index=True)  # id
+    issued_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PeerStatements(SQLModel, table=True):
+    """How far we and a peer have shown each other our statements."""
+
+    __tablename__ = "peer_statements"
+    federation: str = Field(primary_key=True)
+    peer_id: str = Field(primary_key=True)
+    cursor: int = Field(default=0, sa_type=BigInteger)  # position among its own, up to which we have them
+    sent: int = Field(default=0, sa_type=BigInteger)  # position among ours, up to which it has them
+    witnessed: int = Field(default=0, sa_type=BigInteger)  # size of our log that it says it has cosigned
+    witnessed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # when it said so
+
+
+class ProvenRecord(SQLModel, table=True):
+    """Evidence that a record was in a log before a time: all required witnesses had cosigned it by then."""
+
+    __tablename__ = "proven_record"
+    record_id: str = Field(primary_key=True)
+    log: str
+    witnessed_at: datetime = Field(sa_type=UtcDateTime)
+    evidence: bytes  # evidence.v1
 
 
 class UsedNonce(SQLModel, table=True):

@@ -29,6 +29,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
+from node.stream.log import append_leaf
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
 from node.stream.recovery import Head, check_may_sign, note_mark
@@ -36,13 +37,21 @@ from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_m
 from schemas import has_schema, schema_digest
 
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
+UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
 ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
 VERSION = 1
 
 
-_HOME = Prepared(core_select(col(Federation.id), col(Federation.hub_id)).order_by(col(Federation.joined_at)).limit(1))
-_FEDERATION = select(Federation).order_by(col(Federation.joined_at)).limit(1)  # statements of every request: built once
+_IS_PRESENT = col(Federation.left_at).is_(None)  # not founded anew as another
+_HOME = Prepared(
+    core_select(col(Federation.id), col(Federation.hub_id))
+    .where(_IS_PRESENT)
+    .order_by(col(Federation.joined_at))
+    .limit(1)
+)
+# statements of every request: built once
+_FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
 _OF_PEER = (col(Peer.status), col(Peer.groups), col(Peer.sealing_key))
 _LISTED = Prepared(
     core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_PEER)
@@ -193,7 +202,10 @@ def keep(
     code: str = "",
     flush: bool = True,
 ) -> StoredRecord:
-    """Store a record, own or received, at its position; without `flush`, when the caller flushes, its state settled."""
+    """Store a record, own or received, at its position, with its leaf in the log.
+
+    Without `flush` it is written when the caller flushes, its state settled.
+    """
     stored = StoredRecord(
         id=record.id,
         position=position,
@@ -215,6 +227,7 @@ def keep(
     session.add(stored)
     if flush:
         session.flush()
+    append_leaf(session, record.id)
     return stored
 
 

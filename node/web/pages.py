@@ -28,8 +28,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from federation.errors import GonghuiError, InputRefused, StorageError, Text
+from node.audit.events import NETWORK
+from node.audit.tally import count_event
 from node.http.limits import bounded
-from node.http.problems import status_of, told
+from node.http.problems import count_refusal, status_of, told
 from node.web.messages import DONE
 from node.web.navigation import menu_of
 from node.web.visitors import SignInNeeded, Visitor, check_form, keep_choices, load_guest, load_visitor
@@ -106,10 +108,13 @@ class PageRoute(APIRoute):
                     request.state.form = Form(await request.form(max_fields=MAX_FIELDS))
                     check_form(visitor, request.state.form.text("csrf"))
                 response = await inner(request)
+                _count_read(request, visitor)
             except SignInNeeded:
                 response = see_other(f"/sign-in?next={quote(_come_back_to(request), safe='')}")
             except Exception as error:  # noqa: BLE001  the HTTP edge: a stranger learns nothing of our insides
-                response = await run_in_threadpool(error_page, request, told(error))
+                refused = told(error)
+                count_refusal(request, refused, visitor.actor.account_id if visitor.actor else NETWORK)
+                response = await run_in_threadpool(error_page, request, refused)
             finally:
                 await request.close()
             keep_choices(request, response, visitor)
@@ -117,6 +122,19 @@ class PageRoute(APIRoute):
             return response
 
         return handle
+
+
+def _count_read(request: Request, visitor: Visitor) -> None:
+    """Count a page that was shown to an account, by its route alone."""
+    if request.method == "GET" and visitor.actor is not None:
+        count_event(
+            visitor.node.database,
+            visitor.node.clock(),
+            account_id=visitor.actor.account_id,
+            action="read.page",
+            subject=getattr(request.scope.get("route"), "path", ""),
+            may_write=False,  # this is the event loop
+        )
 
 
 _NOT_KEPT = {"Cache-Control": "no-store"}  # pages show persons; nothing of them stays in a browser's cache

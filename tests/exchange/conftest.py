@@ -87,6 +87,8 @@ class Seen:
         self.taken[record.id] = content["n"]
 
     def withdraw(self, session: Session, record: StoredRecord, content: dict[str, Any]) -> None:  # noqa: ARG002
+        session.delete(session.get_one(Peer, ("scratch", record.id)))
+        session.flush()
         del self.taken[record.id]
 
 

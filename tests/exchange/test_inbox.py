@@ -235,7 +235,9 @@ def test_a_record_that_follows_another_chain_is_refused(world: World) -> None:
     college = world.add_college()
     world.receive(world.hub, world.append(college, 1).envelope)
     second = world.append(college, 2).envelope
-    _refused(world, world.forge(college, second, previous="0" * 64), "previous-mismatch")
+    outcome = world.receive(world.hub, world.forge(college, second, previous="0" * 64))
+    assert (outcome.verdict, outcome.code) == (Verdict.REFUSED, "previous-mismatch")
+    assert world.states(world.hub) == [(1, "equivocal", "equivocation")], "its origin names another one at that place"
 
 
 # -- inner steps ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The member list at nodes: founded, joined, changed, refreshed, refused; the old one stays and nothing is lost."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -7,17 +8,22 @@ import httpx
 import pytest
 from sqlmodel import select
 
-from federation.acceptance import Verdict
+from federation.acceptance import Verdict, read_signed_record
+from federation.anchor import read_anchor
 from federation.changes import hand_over, rename, retire_key, suspend
-from federation.drafts import place_hold, propose, read_outcome, sign_draft, write_draft
+from federation.drafts import place_hold, propose, read_draft, read_outcome, sign_draft, write_draft
 from federation.enrolment import Applicant, build_request
 from federation.errors import Conflict, TrustError
 from federation.keys import new_identifier, new_private_pem, read_signer, write_private_file
-from node.exchange import desk, enrolling, rotation
+from federation.officers import build_card
+from federation.spoken import spoken
+from node.exchange import desk, enrolling, federating, rotation
+from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.listing import list_standing
 from node.officer.changes import changes_of
 from node.stream.memberlist import load_list_files
 from node.stream.models import Federation, MemberListState, Peer, StoredRecord, WaitingDocument
+from node.stream.service import find_member
 from tests.exchange.conftest import stranger
 from tests.exchange.federated import ACTOR, Union
 from tests.sync.conftest import Net, net  # noqa: F401  fixture
@@ -225,3 +231,57 @@ def test_strangers_requests_are_capped_and_proven(union: Union) -> None:
     forged = {**json.loads(file), "public": other["public"]}
     assert union.net.world.post("join", json.dumps(forged).encode()).json()["code"] == "key-not-signer"
     assert union.net.world.post("join", b"x" * 40_000).status_code in {413, 422}
+
+
+def test_a_federation_is_founded_anew_and_colleges_confirm_by_fingerprint(union: Union) -> None:
+    college = union.enrol()
+    record = union.net.world.append(college, 1)
+    union.net.run(college)
+    old, handlers = union.federation, union.net.world.handlers
+    anew = [read_signer(new_private_pem()) for _ in range(2)]
+    cards = [build_card(signer, f"新管理员{n}") for n, signer in enumerate(anew)]
+    draft = read_draft(federating.refound_federation(union.hub, ACTOR, cards, 2).file)
+    for signer in anew:
+        signed = sign_draft(None, draft, signer, seen=read_outcome(None, draft))
+        told = desk.receive_draft(union.hub, write_draft(signed), handlers)
+    assert told["state"] == "published"
+    data = federating.read_anchor_file(union.hub, ["http://hub"])
+    anchor = read_anchor(data)
+    assert (anchor.formerly, anchor.federation != old) == (old, True)
+
+    def ask(fingerprint: str) -> enrolling.Sent:
+        return enrolling.request_to_join(
+            college, ACTOR, data, handlers, confirmed=fingerprint, connect=union.net.connect
+        )
+
+    for said, code in (("", "anchor-unconfirmed"), ("0" * 64, "anchor-fingerprint")):
+        with pytest.raises(TrustError, match=code):
+            ask(said)
+    assert ask(spoken(anchor.fingerprint)).state == "listed"
+    standing = enrolling.standing(college, ACTOR, handlers, connect=union.net.connect)
+    assert (standing.state, standing.federation.id) == ("active", anchor.federation)
+    with union.hub.database.read() as session:  # what was said in the old one is verifiable by the old list
+        kept = session.get_one(StoredRecord, record.id)
+        former = session.get_one(Federation, old)
+        found, _ = read_signed_record(kept.envelope, lambda keyid: find_member(session, union.hub, former, keyid))
+    assert (found.id, found.federation) == (record.id, old)
+
+
+def test_a_college_with_no_network_joins_by_stick(union: Union) -> None:
+    college = replace(union.net.world.make(), clock=union.net.world.clock)
+    handlers = union.net.world.handlers
+    union.net.faults["hub"] = lambda _: (_ for _ in ()).throw(httpx.ConnectError("no network"))
+    sent = union.ask(college)
+    assert sent.sent_to == ""
+    assert desk.take_file(union.hub, ACTOR, sent.file, handlers)["state"] == "pending"
+    assert union.approve(college) == "published"
+    bundle = export_bundle(union.hub, ACTOR, college.node_id)
+    taken = import_bundle(college, ACTOR, io.BytesIO(b"".join(bundle.parts())), handlers)
+    assert not taken.codes
+    standing = enrolling.standing(college, ACTOR, handlers, connect=union.net.connect)
+    assert (standing.state, standing.members) == ("active", 2)
+    record = union.net.world.append(college, 1)
+    back = export_bundle(college, ACTOR, union.hub.node_id)
+    import_bundle(union.hub, ACTOR, io.BytesIO(b"".join(back.parts())), handlers)
+    with union.hub.database.read() as session:
+        assert session.get_one(StoredRecord, record.id).state == "current"

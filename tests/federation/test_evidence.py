@@ -262,4 +262,4 @@ def test_a_cosignature_of_another_state_or_by_a_revoked_key_does_not_count() -> 
     assert check_witnessed("2" * 64, victim.id, inclusion, documents, find, **where).at == AT
     assert code_of(check_witnessed, "1" * 64, victim.id, inclusion, documents, find, **where) == "proof-inclusion"
     find = knows(hub, victim, revoked={hub.id: AT})
-    assert code_of(check_witnessed, "2" * 64, victim.id, inclusion, documents, find, **where) == "key-revoked"
+    assert code_of(check_witnessed, "2" * 64, victim.id, inclusion, documents, find, **where) == "witness-missing"

@@ -15,6 +15,8 @@ import jsonschema
 import jsonschema_rs
 import pytest
 
+from schemas import schema_digest
+
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KEYWORDS = {
     "$schema", "$id", "$defs", "$ref", "title", "description", "type", "properties", "required",
@@ -139,3 +141,14 @@ def test_every_schema_has_a_valid_and_an_invalid_example() -> None:
     for name in SCHEMAS:
         kinds = {example.partition("-")[0] for example in EXAMPLES if _schema_of(example) == name}
         assert kinds == {"valid", "invalid"}, name
+
+
+def test_a_published_schema_of_a_content_never_changes() -> None:
+    """Records name their schema by digest: one changed byte, and the earlier release takes none of them."""
+    published = {
+        "member-list.v1": "a1331233aa46623d114326d65ab7e45bf0922df311da0e5613730fa1c1531c6c",
+        "notice.v1": "231c33741a750f552665895d4576cb0da6795c75fd4b3becce6ad92e9f6a63ed",
+        "release.v1": "40cfa2c73100f86f97e05a6a0b3c03c5fa1698e6ba6b1ca677eb61368a97c669",
+        "review.v1": "5f877f63124667c206de8814200fe4b7d06e545b7bcbc98c04b2554eb7188116",
+    }
+    assert {name: schema_digest(name) for name in published} == published

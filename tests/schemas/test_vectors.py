@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -81,6 +82,9 @@ class Shelf:
 
     def find_revisions(self, origin: str, stream: str, subject: str) -> list[tuple[int, str]]:
         return self.revisions.get((origin, stream, subject), [])
+
+    def is_older(self, record_id: str, at: datetime) -> bool:  # noqa: ARG002  the protocol names them
+        return False
 
     def find_grants(self) -> Grants | None:
         return None

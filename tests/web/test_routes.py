@@ -25,6 +25,10 @@ ROUTES = {
     "POST /exchange/v1/missing": SIGNED,
     "POST /exchange/v1/push": SIGNED,
     "POST /exchange/v1/ping": SIGNED,
+    "POST /exchange/v1/heads": SIGNED,
+    "POST /exchange/v1/witness": SIGNED,
+    "GET /exchange/v1/log/checkpoint": OPEN,  # sizes and hashes
+    "POST /exchange/v1/log/proof": SIGNED,
     "POST /exchange/v1/catalogue": SIGNED,
     "POST /exchange/v1/relay": SIGNED,
     "GET /exchange/v1/membership/{path:path}": OPEN,  # signed by officers, names no person

@@ -1,0 +1,131 @@
+"""What an administrator should see of lies and logs: contradictions, witnesses of our log, silent origins."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from federation.documents import read_object
+from federation.envelope import CHECKPOINT_TYPE, read_envelope, split_page
+from federation.errors import InputRefused
+from federation.evidence import write_evidence
+from federation.validation import check_schema
+from node.access.permissions import Actor, check_permission
+from node.audit import write_audit
+from node.audit.chain import Trail, read_entries, read_trail, verify_trail
+from node.audit.chain import as_json as entry_as_json
+from node.context import Node
+from node.exchange.records import get_record
+from node.exchange.revocation import export_proof
+from node.exchange.witness import missing_witnesses
+from node.stream.log import log_size
+from node.stream.models import Cosigned, Equivocation, Federation, HeadClaim, OwnCheckpoint, StoredRecord
+from node.stream.service import UNPROVEN, find_federation
+
+SILENT_AFTER = timedelta(days=3)  # of an origin that says something of its heads daily
+SHOWN = 200
+
+
+def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
+    """Return the state of our log and its witnesses, contradictions, unproven records, ages of statements."""
+    check_permission(actor, "sync.read")
+    with node.database.read() as session:
+        federation = find_federation(session)
+        return {
+            "log_size": log_size(session),
+            "checkpoint": _checkpoint(session, node, federation) if federation else None,
+            "contradictions": [_contradiction(row) for row in _contradictions(session)],
+            "unproven": len(session.exec(select(StoredRecord.id).where(StoredRecord.state == UNPROVEN)).all()),
+            "statements": _ages(session, node),
+        }
+
+
+def export_evidence(node: Node, actor: Actor, record_id: str) -> bytes:
+    """Return a file for `gonghui verify`: the proof of a contradiction, or of when witnesses had seen a record."""
+    check_permission(actor, "release.read")
+    with node.database.read() as session:
+        proof = session.exec(
+            select(Equivocation).where(
+                (col(Equivocation.id).startswith(record_id)) | (col(Equivocation.first_id).startswith(record_id))
+            )
+        ).first()
+        if record_id and proof is not None and proof.first_envelope:
+            return write_evidence("equivocation", [proof.first_envelope, proof.envelope])
+        stored = get_record(session, record_id)
+    return export_proof(node, actor, stored)
+
+
+def verify_audit(node: Node, actor: Actor, seen: list[Trail]) -> Trail:
+    """Check the whole audit trail against itself, our checkpoints and what others have `seen`; raise TrustError."""
+    check_permission(actor, "audit.read")
+    with node.database.read() as session:
+        own = session.exec(select(OwnCheckpoint.audit_size, OwnCheckpoint.audit_head)).all()
+        return verify_trail(session, [*(Trail(size, head) for size, head in own), *seen])
+
+
+def list_audit(node: Node, actor: Actor, *, after: int = 0) -> list[dict[str, Any]]:
+    """Return the entries after number `after` with their hashes, and note that they were read."""
+    check_permission(actor, "audit.read")
+    with node.database.read() as session:
+        rows = [entry_as_json(entry) for entry in read_entries(session, after)]
+    with node.database.write() as session:
+        write_audit(session, account_id=actor.account_id, action="audit.export", at=node.clock(), count=len(rows))
+    return rows
+
+
+def trail_of(node: Node) -> Trail:
+    """Return size and head of the audit trail."""
+    with node.database.read() as session:
+        return read_trail(session)
+
+
+def read_seen(checkpoint: bytes) -> Trail:
+    """Return how far our audit trail went by a checkpoint of ours that somebody kept; raise InputRefused."""
+    first = split_page(checkpoint)[0] if checkpoint.startswith(b"[") else checkpoint
+    envelope = read_envelope(first)
+    if envelope.payload_type != CHECKPOINT_TYPE:
+        raise InputRefused("type-mismatch", "这不是检查点。", "This is no checkpoint.")
+    payload = read_object(envelope.payload)
+    check_schema("checkpoint.v1", payload)
+    return Trail(payload["audit"]["size"], payload["audit"]["head"])
+
+
+def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[str, Any] | None:
+    row = session.exec(select(OwnCheckpoint).order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
+    if row is None:
+        return None
+    signed = session.exec(select(Cosigned.witness, Cosigned.cosigned_at).where(Cosigned.checkpoint == row.id)).all()
+    return {
+        "id": row.id,
+        "size": row.size,
+        "issued_at": row.issued_at,
+        "witnesses": [{"id": witness, "at": at} for witness, at in signed],
+        "missing": missing_witnesses(session, node, federation, row),
+    }
+
+
+def _contradictions(session: Session) -> list[Equivocation]:
+    found = select(Equivocation).order_by(col(Equivocation.found_at).desc()).limit(SHOWN)
+    return list(session.exec(found).all())
+
+
+def _contradiction(row: Equivocation) -> dict[str, Any]:
+    names = ("id", "first_id", "origin", "stream", "sequence", "found_at")
+    return {name: getattr(row, name) for name in names}
+
+
+def _ages(session: Session, node: Node) -> list[dict[str, Any]]:
+    """Return what each origin last said of its own streams; old words may be withheld ones."""
+    now = node.clock()
+    rows = session.exec(select(HeadClaim).where(HeadClaim.issuer == HeadClaim.origin).limit(SHOWN)).all()
+    return [
+        {
+            "origin": row.origin,
+            "stream": row.stream,
+            "sequence": row.sequence,
+            "issued_at": row.issued_at,
+            "silent": now - row.issued_at > SILENT_AFTER,
+        }
+        for row in rows
+        if row.origin != node.node_id
+    ]
