@@ -22,7 +22,7 @@ test: setup  ## all tests, with the browser
 	@$(RUN) pytest -n $(WORKERS) -rs
 
 soak: setup  ## faults of every kind, at length: an hour at most, prints its figures
-	@GONGHUI_SOAK=1 timeout 3600 $(RUN) pytest -n $(WORKERS) -rs --durations=10 tests/faults
+	@GONGHUI_SOAK=1 timeout 3600 $(RUN) pytest -n $(WORKERS) -o timeout=1200 -rs --durations=10 tests/faults
 
 check: setup  ## style, types, layers, documents
 	@$(RUN) ruff check .

@@ -10,6 +10,7 @@ from federation import changes
 from federation.anchor import read_anchor
 from federation.errors import Conflict, InputRefused
 from federation.keys import ED25519, fingerprint
+from federation.listfile import write_list_file
 from federation.membership import MemberList
 from federation.officers import read_card
 from federation.roll import Officer as OfficerEntry
@@ -31,7 +32,7 @@ from node.cli.officers import (
 )
 from node.cli.state import OUT, State, print_json
 from node.exchange import federating
-from node.officer.folder import make_officer, write_list_file
+from node.officer.folder import make_officer
 from node.stream.memberlist import ANCHOR, load_list_files, open_held
 from node.stream.models import ListDraft
 from node.stream.service import get_federation

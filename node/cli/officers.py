@@ -16,12 +16,13 @@ from federation.drafts import Draft
 from federation.enrolment import EnrolmentRequest
 from federation.errors import InputRefused, StorageError, UsageError
 from federation.keys import fingerprint
+from federation.listfile import read_list_file
 from federation.membership import MemberList
 from federation.roll import MemberEntry
 from federation.spoken import spoken
 from node.cli.state import ERR, OUT, State, print_json
 from node.clock import now
-from node.officer.folder import OfficerFolder, read_list_file
+from node.officer.folder import OfficerFolder
 from node.officer.work import Desk, FileDesk, HubDesk, Signed, open_latest, propose_change, sign
 
 PASSPHRASE = "GONGHUI_OFFICER_PASSPHRASE"  # noqa: S105  the name of a variable

@@ -6,6 +6,7 @@ Importing looks at the whole file first: one that is cut off or was changed is r
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,19 +17,25 @@ from sqlmodel import Session
 
 from federation.documents import MAX_INTEGER
 from federation.errors import GonghuiError, InputRefused, TrustError
+from federation.listfile import LIST_FILE, read_list_file, write_list_file
 from federation.parcel import EVERYBODY, RawParcel, peek_audience, read_bundle
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.clock import format_time
 from node.context import Node
 from node.exchange import mailbox
+from node.exchange.heads import state_heads
 from node.exchange.inbox import FILE, Handlers
-from node.exchange.parcels import Packed, pack, pack_for_all
+from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
+from node.exchange.refreshing import take_from
 from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
+from node.stream.memberlist import find_state, load_list_files
 from node.stream.models import Federation
 from node.stream.outbox import waiting_peers
 from node.stream.peers import find_peer, get_peer, list_peers
 from node.stream.service import get_federation
+
+MAX_CARRIED_LIST_BYTES = 3_000_000  # of some 6,000 members; in base64 it fits a line of a parcel
 
 
 @dataclass(frozen=True)
@@ -66,16 +73,18 @@ class Preview:
 def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     """Pack everything for the node `to`, or with `*` for whoever reads it; raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
+    state_heads(node)
     with node.database.write() as session:
         federation = get_federation(session)
+        files = _own_list(session, federation.id, to)
         if to == EVERYBODY:
-            packed, carried = pack_for_all(session, node, federation), []
+            packed, carried = pack_for_all(session, node, federation, files=files), []
         else:
             peer = get_peer(session, federation.id, to)
             if peer.id == node.node_id:
                 raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
             carried = _carried(session, node, federation, to)
-            packed = pack(session, node, federation, peer)
+            packed = pack(session, node, federation, peer, files=files)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
     parcels = (*carried, *(item.data for item in packed))
@@ -97,10 +106,11 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
     Raise TrustError, NotPermitted, InputRefused.
     """
     check_permission(actor, "sync.run")
+    taken = Taken()
+    _take_lists(node, file, handlers, taken)
     firsts = [_first_of(node, raw) for raw in _read(file)]  # the whole file, before anything is taken
     if not firsts:
         raise InputRefused("bundle-empty", "文件是空的。", "The file is empty.")
-    taken = Taken()
     for first in sorted(set(firsts)):
         for raw, its_first in zip(_read(file), firsts, strict=True):
             if its_first == first:
@@ -109,6 +119,30 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.import", subject=node.node_id, at=at)
     return taken
+
+
+def _own_list(session: Session, federation_id: str, to: str) -> tuple[tuple[str, bytes], ...]:
+    """Return our copy of the member list as one file of the parcel, unless the reader told that it holds the same."""
+    if json.loads(parcels_state(session, federation_id, to).membership) == said_versions(session, federation_id):
+        return ()
+    held = load_list_files(session, federation_id)
+    data = write_list_file(held)
+    return ((LIST_FILE, data),) if held and len(data) <= MAX_CARRIED_LIST_BYTES else ()
+
+
+def _take_lists(node: Node, file: IO[bytes], handlers: Handlers, taken: Taken) -> None:
+    """Take the member lists of a bundle first: they prove themselves, and name who signed the rest."""
+    with node.database.read() as session:
+        federation = get_federation(session)
+        pinned = find_state(session, federation.id) is not None
+    for raw in _read(file):
+        for path, content in raw.files if pinned else ():
+            if path == LIST_FILE:
+                try:
+                    take_from(node, federation.id, read_list_file(content).get, handlers, source=FILE)
+                except (TrustError, InputRefused) as error:
+                    if error.code != "list-rolled-back":  # an older stick that comes late is no attack
+                        taken.codes[error.code] += 1
 
 
 def _first_of(node: Node, raw: RawParcel) -> int:

@@ -6,7 +6,6 @@ anchor.json    pinned once; a root that this officer signed needs no other proof
 list.json      {"path": "text"}: every later list is compared with it
 """
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,15 +13,14 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner
 
 from federation.anchor import Anchor, read_anchor
-from federation.documents import read_object
-from federation.errors import Conflict, InputRefused, StorageError, TrustError
+from federation.errors import Conflict, StorageError, TrustError
 from federation.keys import ED25519, write_private_file
-from federation.membership import Files, MemberList, open_list
+from federation.listfile import read_list_file, write_list_file
+from federation.membership import MemberList, open_list
 from federation.officers import build_card, new_officer_key, read_card, read_officer_key
 from federation.roll import Officer
 
 KEY, CARD, ANCHOR, LIST = "officer.key", "officer.json", "anchor.json", "list.json"
-MAX_LIST_BYTES = 8_388_608
 
 
 @dataclass(frozen=True)
@@ -116,20 +114,6 @@ def make_officer(path: Path, name: str, passphrase: str = "", scheme: str = ED25
             "folder-unwritable", f"无法写入 {path}：{error.strerror}。", f"Cannot write {path}: {error.strerror}."
         ) from error
     return OfficerFolder(path)
-
-
-def read_list_file(data: bytes) -> dict[str, bytes]:
-    """Read a list carried in one file: `{"path": "text"}`. Nothing of it is verified here."""
-    try:
-        document = read_object(data, max_bytes=MAX_LIST_BYTES)
-    except TrustError as error:
-        raise InputRefused("list-file", "这不是名录文件。", "This is no file of a member list.") from error
-    return {path: text.encode() for path, text in document.items() if isinstance(text, str)}
-
-
-def write_list_file(files: Files) -> bytes:
-    """Return a list in one file, for a stick."""
-    return json.dumps({path: data.decode() for path, data in sorted(files.items())}, ensure_ascii=False).encode()
 
 
 def is_private(path: Path) -> bool:

@@ -1,6 +1,8 @@
 """This release and the one before it exchange both ways: a release goes up, a notice comes down, as real processes.
 
-The earlier program is taken out of git; where the history is not here (an archive, a shallow clone) this is skipped.
+The hub was founded and has enrolled the college by the earlier program, as those of today have; then one of the two
+is updated. The earlier program is taken out of git; where the history is not here (an archive, a shallow clone) this is
+skipped.
 """
 
 import io
@@ -38,8 +40,11 @@ class Program:
 
     def __init__(self, tree: Path, folder: Path) -> None:
         self.folder = folder
-        self.environment = environment() | {"PYTHONPATH": str(tree)}
         self.process: subprocess.Popen[str] | None = None
+        self.use(tree)
+
+    def use(self, tree: Path) -> None:
+        self.environment = environment() | {"PYTHONPATH": str(tree)}
 
     def run(self, *words: str, by: str = "node/admin", bare: bool = False) -> str:
         config = [] if bare else ["--config", "node/config.toml", "--token-file", f"{by}.token"]
@@ -85,11 +90,20 @@ class Program:
 
 @pytest.fixture(params=["earlier-hub", "earlier-college"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path, earlier: Path) -> Iterator[tuple[Program, Program]]:
-    """Give a hub and a college, one of each release."""
-    trees = (earlier, ROOT) if request.param == "earlier-hub" else (ROOT, earlier)
-    hub, college = (Program(tree, tmp_path / name) for tree, name in zip(trees, ("hub", "college"), strict=True))
-    yield hub, college
-    hub.stop()
+    """Give a running hub and a college, one of each release."""
+    hub = Program(earlier, tmp_path / "hub")
+    college = Program(ROOT if request.param == "earlier-hub" else earlier, tmp_path / "college")
+    fingerprint = hub.init("--hub", "--name", "省", "--federation-name", "联合体")["fingerprint"]
+    college.init("--name", "学院")
+    college.run("peer", "key", "--out", "college.key.json")
+    hub.run("peer", "enrol", str(college.folder / "college.key.json"))
+    if request.param == "earlier-college":
+        hub.use(ROOT)
+    try:
+        college.run("peer", "add", hub.serve(), "--fingerprint", fingerprint)
+        yield hub, college
+    finally:
+        hub.stop()
 
 
 def _roster(path: Path) -> None:
@@ -100,13 +114,6 @@ def _roster(path: Path) -> None:
 
 def test_a_release_goes_up_and_a_notice_comes_down(pair: tuple[Program, Program]) -> None:
     hub, college = pair
-    fingerprint = hub.init("--hub", "--name", "省", "--federation-name", "联合体")["fingerprint"]
-    college.init("--name", "学院")
-    college.run("peer", "key", "--out", "college.key.json")
-    hub.run("peer", "enrol", str(college.folder / "college.key.json"))
-    url = hub.serve()
-    college.run("peer", "add", url, "--fingerprint", fingerprint)
-
     _roster(college.folder / "roster.csv")
     college.run("data", "import", "roster.csv", "--as-of", "2026-09-30", "--full", "--yes", by="zhang")
     prepared = json.loads(college.run("release", "prepare", "2026U", "--json", by="zhang"))

@@ -1,5 +1,6 @@
 """The member list at nodes: founded, joined, changed, refreshed, refused; the old one stays and nothing is lost."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from federation.keys import new_identifier, new_private_pem, read_signer, write_
 from federation.officers import build_card
 from federation.spoken import spoken
 from node.exchange import desk, enrolling, federating, rotation
+from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.listing import list_standing
 from node.officer.changes import changes_of
 from node.stream.memberlist import load_list_files
@@ -263,3 +265,32 @@ def test_a_federation_is_founded_anew_and_colleges_confirm_by_fingerprint(union:
         former = session.get_one(Federation, old)
         found, _ = read_signed_record(kept.envelope, lambda keyid: find_member(session, union.hub, former, keyid))
     assert (found.id, found.federation) == (record.id, old)
+
+
+def test_a_college_with_no_network_joins_by_stick(union: Union) -> None:
+    college = replace(union.net.world.make(), clock=union.net.world.clock)
+    handlers = union.net.world.handlers
+    union.net.faults["hub"] = lambda _: (_ for _ in ()).throw(httpx.ConnectError("no network"))
+    sent = union.ask(college)
+    assert sent.sent_to == ""
+    assert desk.take_file(union.hub, ACTOR, sent.file, handlers)["state"] == "pending"
+    assert union.approve(college) == "published"
+    bundle = export_bundle(union.hub, ACTOR, college.node_id)
+    taken = import_bundle(college, ACTOR, io.BytesIO(b"".join(bundle.parts())), handlers)
+    assert not taken.codes
+    standing = enrolling.standing(college, ACTOR, handlers, connect=union.net.connect)
+    assert (standing.state, standing.members) == ("active", 2)
+    record = union.net.world.append(college, 1)
+    back = export_bundle(college, ACTOR, union.hub.node_id)
+    import_bundle(union.hub, ACTOR, io.BytesIO(b"".join(back.parts())), handlers)
+    with union.hub.database.read() as session:
+        assert session.get_one(StoredRecord, record.id).state == "current"
+
+
+def test_a_member_that_goes_another_way_asks_again_and_is_listed_anew(union: Union) -> None:
+    college = union.enrol(exchange={"transport": "direct"})
+    college.settings.exchange.__dict__["transport"] = "relay"
+    assert union.ask(college).state == "pending"
+    union.approve(college)
+    assert union.held().members[college.node_id].transport == "relay"
+    assert union.ask(college).state == "listed"

@@ -1,4 +1,4 @@
-"""Where a node can be stopped: every step of publish, push, pull and receive, by the name of what it calls.
+"""Where a node can be stopped: every step of publish, push, pull, receive and of a stick, by the name of what it calls.
 
 A step is wrapped from outside, wherever its name was imported to; the product knows nothing of it. `before` leaves it
 undone, `after` leaves it done and untold: what has failed and was not stored, what was stored and is reported failed.
@@ -35,6 +35,14 @@ STEPS = {
     "nonce": "node.exchange.nonces:use_nonce",
     "page": "node.exchange.serving:read_page",
     "answer": "federation.request:build_answer",
+    "leaf": "node.stream.log:append_leaf",
+    "heads": "node.exchange.heads:state_heads",
+    "statement": "node.exchange.heads:take_statement",
+    "cosign": "node.exchange.witness:cosign",
+    "pack": "node.exchange.parcels:pack",
+    "mailbox": "node.exchange.mailbox:put",
+    "unpack": "node.exchange.unpacking:take_parcel",
+    "file": "node.cli.files:new_file",
 }
 Wrapper = Callable[[Callable[[], Any]], Any]
 BEFORE, AFTER = "before", "after"
