@@ -13,10 +13,26 @@ from node.web import (
     releases,
     settings,
     signing,
+    sticks,
     sync,
     trail,
     users,
 )
 
-_MODULES = (pages, signing, home, board, imports, releases, matrix, notices, sync, peers, users, trail, settings)
+_MODULES = (
+    pages,
+    signing,
+    home,
+    board,
+    imports,
+    releases,
+    matrix,
+    notices,
+    sync,
+    sticks,
+    peers,
+    users,
+    trail,
+    settings,
+)
 ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)
