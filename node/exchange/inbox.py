@@ -228,7 +228,9 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
     position = next_number(inbox.session, "log")
     at = inbox.node.clock()
     _make_room(inbox, record)
-    stored = keep(inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged")
+    stored = keep(
+        inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged", flush=False
+    )
     outcome = _judge(inbox, stored, record)
     if stored.origin == inbox.node.node_id:  # our own, back after a restore: it goes out again, to be sure
         fill_outbox(inbox.session, inbox.node.node_id, inbox.federation, stored)
@@ -243,9 +245,9 @@ def _make_room(inbox: _Inbox, record: Record) -> None:
     A refusal elsewhere that names this very id keeps its own place, under its own id.
     """
     session = inbox.session
-    place = Place(record.federation, record.origin, record.stream, record.sequence)
-    there = _find_at(session, place)
-    if there is not None:
+    held = inbox.memory.find_at(record.origin, record.stream, record.sequence)
+    if held is not None:
+        there = session.get_one(StoredRecord, held.id)
         session.delete(there)
         session.flush()
         if there.id != record.id:

@@ -10,7 +10,7 @@ more trip and no bookkeeping.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -105,6 +105,7 @@ def pack(
         loads[-1].envelopes.append(envelope)
         loads[-1].statements += 1
     says = _say(session, node, federation, peer, state)
+    state.refused = "{}"  # told once: where that is lost, the record comes again
     return [
         _seal(node, federation, peer.id, state, session, load, says, files if number == 0 else ())
         for number, load in enumerate(loads)
@@ -164,7 +165,7 @@ def _seal(
         audience=audience,
         number=state.number_out,
         at=now,
-        says=Says(load.log_first, load.log_last, says.cursor, says.taken, says.receipted, says.misses, says.membership),
+        says=replace(says, log_first=load.log_first, log_last=load.log_last),
         enclosed=load.envelopes,
         files=files,
     )
@@ -289,13 +290,15 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
     own = find_peer(session, federation.id, peer.id)
     gaps = [gap for gap in find_gaps(session) if peer.is_hub or gap.origin == peer.id]
     wanted = [Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps]
-    wanted += [_to_compare(found) for found in find_differences(session, node, federation, peer.id) if found.held]
+    differences = find_differences(session, node, federation, peer.id)  # an origin's own word is proof as it stands
+    wanted += [_to_compare(found) for found in differences if found.held and found.origin != peer.id]
     return Says(
         cursor=own.cursor if own else 0,
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
         misses=tuple(wanted[:MAX_SAID]),
         membership=said_versions(session, federation.id),
+        refused=json.loads(state.refused),
     )
 
 

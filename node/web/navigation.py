@@ -33,10 +33,11 @@ ENTRIES = (
     Entry("/releases", Text("发布", "Releases"), "release.prepare", ("/releases",)),
     Entry("/matrix", Text("报送情况", "Reports"), "matrix.read", ("/matrix",), hub_only=True),
     Entry("/notices", Text("活动通知", "Events"), "notice.read", ("/notices",)),
-    Entry("/sync", Text("同步", "Sync"), "sync.read", ("/sync", "/peers")),
+    Entry("/sync", Text("同步", "Sync"), "sync.read", ("/sync", "/sticks", "/peers")),
     Entry("/quarantine", Text("隔离区", "Quarantine"), "quarantine.read", ("/quarantine",)),
     Entry("/records", Text("条目", "Records"), "release.read", ("/records",)),
     Entry("/users", Text("账号", "Accounts"), "user.write", ("/users",)),
+    Entry("/audit", Text("审计", "Audit"), "audit.read"),
     Entry("/settings", Text("设置", "Settings"), "audit.read"),
 )
 
