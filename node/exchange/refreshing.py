@@ -21,10 +21,12 @@ from federation.metadata import HOLD, ROLES, ROOT, TARGETS
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
-from node.stream.memberlist import find_state, load_list_files, note_seen, open_held, store_list, take_members
+from node.exchange.membership import publish_members
+from node.stream.memberlist import find_state, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.peers import list_peers, member_of
-from node.stream.service import ACTIVE, find_federation
+from node.stream.service import find_federation
+from node.stream.standing import is_active
 
 FROZEN = "list-frozen"
 RESIGN_AFTER = timedelta(hours=20)  # daily, a little early rather than late
@@ -74,7 +76,6 @@ def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
         if held is None:
             return ""
         now = node.clock()
-        take_members(session, node, held, now)  # a hold may have lapsed
         due = state.signed_at is None or now - state.signed_at >= RESIGN_AFTER or held.ageing(now)
         if not (due or at_once):
             return state.error
@@ -88,6 +89,7 @@ def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
         store_list(session, node, found, source=node.node_id)
         state.signed_at = now
         session.add(state)
+        publish_members(session, node, session.get_one(Federation, federation_id))  # a hold may have lapsed
     return ""
 
 
@@ -162,8 +164,7 @@ def _settle(node: Node, federation_id: str, code: str) -> str:
         state = session.get_one(MemberListState, federation_id)
         state.tried_at, state.error = now, code or (FROZEN if frozen_roles(state) else "")
         held = open_held(session, federation_id, now) if state.refreshed_at != now else None
-        if held is not None:  # time alone may have ended a hold, or half a life
-            take_members(session, node, held, now)
+        if held is not None:  # time alone may have ended half a life
             state.ageing = " ".join(held.ageing(now))
         session.add(state)
         return state.error
@@ -173,7 +174,8 @@ def _sources(node: Node, federation: Federation) -> Iterator[Source]:
     """Yield the hub by its listed address, by the anchor's, then a few reachable members by chance."""
     with node.database.read() as session:
         state = session.get_one(MemberListState, federation.id)
-        peers = [peer for peer in list_peers(session, federation.id) if peer.url and peer.status == ACTIVE]
+        now = node.clock()
+        peers = [peer for peer in list_peers(session, federation.id) if peer.url and is_active(peer, now)]
     hubs = [Source(peer.url, peer) for peer in peers if peer.is_hub]
     known = {source.url for source in hubs}
     hubs += [Source(url) for url in state.urls.split() if url not in known]
@@ -191,7 +193,7 @@ def _ask_another(
             continue
         try:
             with node.database.read() as session:
-                provider = member_of(session, source.peer)
+                provider = member_of(session, source.peer, node.clock())
             with connect(node, source.url) as client:
                 note_versions(node, source.peer, link_to(node, client, provider).ask("ping", {}, at=node.clock()).body)
                 with node.database.read() as session:

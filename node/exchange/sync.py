@@ -188,7 +188,7 @@ def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_clie
         hub = find_peer(session, federation.id, federation.hub_id) if federation else None
         if hub is None or not hub.url or hub.id == node.node_id or not is_due(session, hub, node.clock()):
             return ""
-        provider = member_of(session, hub)
+        provider = member_of(session, hub, node.clock())
     wait = max(0, min(int(node.settings.exchange.read_timeout_seconds) - 5, MAX_WAIT_SECONDS))
     try:
         with connect(node, hub.url) as client:
@@ -230,7 +230,7 @@ def _visit(node: Node, handlers: Handlers, peer: Peer, connect: Connect, *, by_h
     error: GonghuiError | None = None
     try:
         with node.database.read() as session:
-            provider = member_of(session, peer)
+            provider = member_of(session, peer, node.clock())
         with connect(node, peer.url) as client:
             _converse(visit, link_to(node, client, provider))
     except GonghuiError as caught:

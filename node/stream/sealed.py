@@ -29,6 +29,7 @@ from federation.sealing import (
 )
 from node.context import Node
 from node.stream.models import Federation, MemberListState, Peer, StoredRecord
+from node.stream.standing import active_at
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Sealing:
 
 GROUP_PREFIX, NODE_PREFIX = "group:", "node:"
 CURRENT = "current"
-ACTIVE = "active"
 
 
 def own_member(session: Session, node: Node, federation: Federation) -> Member:
@@ -56,7 +56,7 @@ def own_member(session: Session, node: Node, federation: Federation) -> Member:
 
 def find_readers(session: Session, node: Node, federation: Federation, stream: str) -> list[Peer]:
     """Return the active members, ourselves excepted, to whom a stream is addressed."""
-    active = select(Peer).where(Peer.federation == federation.id, Peer.status == ACTIVE, Peer.id != node.node_id)
+    active = select(Peer).where(Peer.federation == federation.id, active_at(node.clock()), Peer.id != node.node_id)
     if stream.startswith(GROUP_PREFIX):
         name = stream.removeprefix(GROUP_PREFIX)
         in_some = session.exec(active.where(Peer.groups != "").order_by(col(Peer.id))).all()

@@ -20,6 +20,7 @@ from federation.spoken import spoken
 from node.exchange import desk, enrolling, federating, rotation
 from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.listing import list_standing
+from node.exchange.witness import active_members
 from node.officer.changes import changes_of
 from node.stream.memberlist import load_list_files
 from node.stream.models import Federation, MemberListState, Peer, StoredRecord, WaitingDocument
@@ -80,17 +81,31 @@ def test_a_draft_is_outdated_once_another_is_published(union: Union) -> None:
         union.publish(first, union.officers[1])
 
 
-def test_a_hold_by_one_officer_counts_until_it_lapses(union: Union) -> None:
-    college = union.enrol()
+def test_a_hold_by_one_officer_counts_until_it_lapses_by_the_clock_alone(union: Union) -> None:
+    """No refresh is needed for it to end: neither at the hub, nor at a college that reaches nobody."""
+    world = union.net.world
+    college, other = union.enrol(), union.enrol()
     keyid = union.officers[0].public_key.keyid
     draft = place_hold(union.held(), college.node_id, keyid, now=union.hub.clock())
     assert union.publish(draft, union.officers[0]) == "published"
-    clock = union.net.world.clock
-    request = union.net.world.request(college, "ping", {})
-    assert union.net.world.post("ping", b"[" + request + b"]").json()["code"] == "member-suspended"
-    clock.forward(days=14, seconds=1)
-    union.refresh(union.hub)
-    assert union.net.world.ask(college, "ping", {}).body["membership"]["hold"] == 1
+    assert union.refresh(other) == ""
+    record = world.append(college, 1)
+    world.clock.forward(days=13, hours=23)
+    request = world.request(college, "ping", {})
+    assert world.post("ping", b"[" + request + b"]").json()["code"] == "member-suspended"
+    for reader in (union.hub, other):
+        outcome = world.receive(reader, record.envelope)
+        assert (outcome.verdict, outcome.code) == (Verdict.REFUSED, "member-suspended")
+        with reader.database.read() as session:
+            federation = session.get_one(Federation, union.federation)
+            assert college.node_id not in active_members(session, reader, federation)
+    world.clock.forward(hours=1)
+    assert world.ask(college, "ping", {}).body["membership"]["hold"] == 1
+    for reader in (union.hub, other):
+        assert world.receive(reader, record.envelope).verdict is Verdict.ACCEPTED
+        with reader.database.read() as session:
+            federation = session.get_one(Federation, union.federation)
+            assert college.node_id in active_members(session, reader, federation)
 
 
 def test_what_a_liar_serves_is_refused_and_the_old_list_stays(union: Union) -> None:
