@@ -25,6 +25,7 @@ from node.exchange.membership import publish_members
 from node.stream.memberlist import find_state, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.peers import list_peers, member_of
+from node.stream.recovery import is_recovering
 from node.stream.service import find_federation
 from node.stream.standing import is_active
 
@@ -63,20 +64,27 @@ def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_clie
         return _fetch(node, federation, handlers, connect)
     if state.expires_at is None:
         return ""
-    if _behind(state, ROLES):
+    with node.database.read() as session:
+        recovering = is_recovering(session, federation.id)
+    if recovering or is_behind(state):
         _fetch(node, federation, handlers, connect)
     return sign_anew(node, federation.id)
 
 
 def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
-    """At the hub: sign timestamp and snapshot anew where a day has passed; return "" or a code."""
+    """At the hub: sign timestamp and snapshot anew where a day has passed; return "" or a code.
+
+    While a member's word names higher versions, or a restored hub waits for its readers, nothing is signed before half
+    of the last signature's life is over: members would refuse what is older than they hold, or a second of one version.
+    """
     with node.database.write() as session:
         state = session.get_one(MemberListState, federation_id)
         held = open_held(session, federation_id, node.clock())
         if held is None:
             return ""
         now = node.clock()
-        due = state.signed_at is None or now - state.signed_at >= RESIGN_AFTER or held.ageing(now)
+        patient = is_behind(state) or is_recovering(session, federation_id)
+        due = state.signed_at is None or (now - state.signed_at >= RESIGN_AFTER and not patient) or held.ageing(now)
         if not (due or at_once):
             return state.error
         try:
@@ -108,6 +116,11 @@ def note_versions(node: Node, peer: Peer | Member, body: dict[str, object]) -> N
 def frozen_roles(state: MemberListState) -> tuple[str, ...]:
     """Return the officers' roles of which somebody's signed word names a higher version than is held."""
     return _behind(state, (ROOT, TARGETS, HOLD))
+
+
+def is_behind(state: MemberListState) -> bool:
+    """Tell whether somebody's signed word names a higher version of any file than is held."""
+    return bool(_behind(state, ROLES))
 
 
 def _behind(state: MemberListState, roles: Iterable[str]) -> tuple[str, ...]:
@@ -178,8 +191,9 @@ def _sources(node: Node, federation: Federation) -> Iterator[Source]:
         peers = [peer for peer in list_peers(session, federation.id) if peer.url and is_active(peer, now)]
     hubs = [Source(peer.url, peer) for peer in peers if peer.is_hub]
     known = {source.url for source in hubs}
-    hubs += [Source(url) for url in state.urls.split() if url not in known]
-    others = [Source(peer.url, peer) for peer in peers if not peer.is_hub]
+    if federation.hub_id != node.node_id:  # whose own addresses these are
+        hubs += [Source(url) for url in state.urls.split() if url not in known]
+    others = [Source(peer.url, peer) for peer in peers if not peer.is_hub and peer.id != node.node_id]
     _RANDOM.shuffle(others)
     yield from [*hubs, *others][: max(MAX_SOURCES, len(hubs))]
 

@@ -26,6 +26,7 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange import recovering
 from node.exchange.delivery import push_outbox
+from node.exchange.handing import hand_over_list
 from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
@@ -274,6 +275,7 @@ def _converse(visit: _Visit, link: Link) -> None:
         expired = is_expired(session, visit.peer.federation, asked_at)
     answer = link.ask("ping", {"membership": versions} if versions else {}, at=asked_at)
     note_versions(node, visit.peer, answer.body)
+    hand_over_list(node, link, answer.body.get("membership"))
     visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
     with node.database.write(durable=False) as session:
         note_contact(_row(session, visit), visit.skew_seconds)

@@ -1,5 +1,7 @@
 """The member list at nodes: founded, joined, changed, refreshed, refused; the old one stays and nothing is lost."""
 
+# ruff: noqa: F811  fixtures are imported
+
 import io
 import json
 from dataclasses import replace
@@ -13,7 +15,7 @@ from federation.anchor import read_anchor
 from federation.changes import hand_over, rename, retire_key, suspend
 from federation.drafts import place_hold, propose, read_draft, read_outcome, sign_draft, write_draft
 from federation.enrolment import Applicant, build_request
-from federation.errors import Conflict, TrustError
+from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import new_identifier, new_private_pem, read_signer, write_private_file
 from federation.officers import build_card
 from federation.spoken import spoken
@@ -23,23 +25,11 @@ from node.exchange.listing import list_standing
 from node.exchange.witness import active_members
 from node.officer.changes import changes_of
 from node.stream.memberlist import load_list_files
-from node.stream.models import Federation, MemberListState, Peer, StoredRecord, WaitingDocument
+from node.stream.models import Federation, Peer, StoredRecord, WaitingDocument
 from node.stream.service import find_member
 from tests.exchange.conftest import stranger
-from tests.exchange.federated import ACTOR, Union
-from tests.sync.conftest import Net, net  # noqa: F401  fixture
-
-
-@pytest.fixture
-def union(net: Net) -> Union:  # noqa: F811
-    made = Union(net)
-    made.found()
-    with made.hub.database.write() as session:  # the address which the anchor names
-        state = session.get_one(MemberListState, made.federation)
-        state.urls = "http://hub"
-        session.add(state)
-    made.resign()
-    return made
+from tests.exchange.federated import ACTOR, Union, union  # noqa: F401  fixtures
+from tests.sync.conftest import Net, net  # noqa: F401  fixtures
 
 
 def test_a_college_joins_from_the_anchor_alone_and_exchanges(union: Union) -> None:
@@ -240,6 +230,10 @@ def test_strangers_requests_are_capped_and_proven(union: Union) -> None:
     file = build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock())
     full = union.net.world.post("join", file)
     assert (full.json()["code"], "retry-after" in full.headers) == ("join-room-full", True)
+    assert desk.drop_request(union.hub, ACTOR, applicant.id) == desk.MAX_OF_ONE
+    assert union.net.world.post("join", file).json()["state"] == "pending"
+    with pytest.raises(InputRefused, match="request-unknown"):
+        desk.drop_request(union.hub, ACTOR, new_identifier("n"))
     changed = file.replace(b'"public": "', b'"public": "-')
     assert union.net.world.post("join", changed).json()["code"] == "request-unreadable"
     other = json.loads(build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock()))
