@@ -37,7 +37,7 @@ from federation.envelope import (
     read_envelope,
 )
 from federation.errors import TrustError
-from federation.grants import ALL, HUB, HUB_KINDS, Grants, dataflow_of
+from federation.grants import ALL, HUB, HUB_KINDS, NO_GRANT, Grants, dataflow_of
 from federation.keys import Member
 from federation.request import signing_member
 from federation.sealing import UNREADABLE, Keyring, check_commitment, read_inner, unseal
@@ -406,7 +406,7 @@ def check_grant(record: Record, member: Member | None, grants: Grants | None) ->
         allowed = allowed and (not dataflow or grants.may_go(dataflow, record.stream))
     if not allowed:
         raise TrustError(
-            "grant-missing",
+            "grant-missing",  # NO_GRANT
             "授权不允许该节点向这些对象发布此类条目。",
             "No grant allows this node to publish this kind to these readers.",
         )
@@ -442,7 +442,8 @@ def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outco
     member = signing_member(envelope, memory.find_member)
     check_signature(envelope, member.key)
     payload = read_receipt_payload(envelope)
-    own_word = payload["record"]["origin"] == member.id  # an origin may say that a record is not for us
+    # An origin may say that its record is not for us, and nothing else: it could withdraw what it said, unseen.
+    own_word = payload["record"]["origin"] == member.id and payload["code"] == NO_GRANT
     if payload["issuer"] != member.id or not (member.is_hub or own_word):
         raise TrustError("origin-mismatch", "只有汇总节点可以代替条目。", "Only the hub may stand in for a record.")
     if payload["federation"] != reader.federation or payload["verdict"] != "quarantined":

@@ -27,6 +27,7 @@ from federation.keys import Member
 from federation.validation import check_schema
 
 ALL, HUB = "all", "hub"
+NO_GRANT = "grant-missing"
 NODE_PREFIX, GROUP_PREFIX = "node:", "group:"
 NODES, TOTALS = "nodes", "totals"
 HUB_KINDS = frozenset({"member-list", "review"})  # only the hub may say these, whether grants are known or not

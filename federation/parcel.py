@@ -13,6 +13,7 @@ what they bring is told apart by id and sequence. The manifest is believed only 
     receipted  up to where the origin holds the audience's receipts       (so a lost receipt is simply sent again)
     taken      the highest number of the audience's parcels that the origin has taken in
     misses     records that the origin knows to lack
+    refused    records of the audience that the origin refused without a receipt, and why
     number     grows; an older manifest says nothing that a newer one did not replace
 
 Pure: nothing here touches a database or a disk beyond the stream of bytes it is given.
@@ -74,6 +75,7 @@ class Says:
     receipted: Mapping[str, int] | None = None  # stream -> sequence
     misses: tuple[Range, ...] = ()
     membership: Mapping[str, int] | None = None  # role -> version
+    refused: Mapping[str, str] | None = None  # record id -> code
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ def build_parcel(
         "misses": [vars(item) for item in says.misses],
         "membership": dict(says.membership or {}),
     }
+    if says.refused:
+        payload["refused"] = [{"id": identity, "code": code} for identity, code in sorted(says.refused.items())]
     check_schema("parcel.v1", payload)
     manifest = sign(dump_document(payload), PARCEL_TYPE, signer)
     return join_page([manifest, *enclosed, *(_spell_file(*file) for file in files)])
@@ -205,6 +209,7 @@ def check_parcel(raw: RawParcel, find_member: Callable[[str], Member | None], fe
         {item["stream"]: item["sequence"] for item in payload["receipted"]},
         tuple(Range(**item) for item in payload["misses"]),
         payload["membership"],
+        {item["id"]: item["code"] for item in payload.get("refused", ())},
     )
     return Parcel(
         envelope.id,

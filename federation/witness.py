@@ -18,7 +18,7 @@ from federation.statements import Checkpoint, Cosignature, open_checkpoint, open
 FindMember = Callable[[str], Member | None]
 SALT_BYTES = 32
 NOTHING_HELD: tuple[int, bytes] = (0, EMPTY_ROOT)  # of a log that a witness has never seen
-_NO_LONGER_COUNTING = frozenset({"key-unknown", "key-revoked", "member-suspended"})
+NO_LONGER_COUNTING = frozenset({"key-unknown", "key-revoked", "member-suspended"})
 _DOMAIN = b"gonghui leaf v1\n"
 
 
@@ -115,7 +115,7 @@ def _open_matching(documents: Sequence[bytes], checkpoint: Checkpoint, find_memb
         try:
             item = open_cosignature(data, find_member)
         except TrustError as error:
-            if error.code in _NO_LONGER_COUNTING:
+            if error.code in NO_LONGER_COUNTING:
                 continue
             raise
         state = (item.federation, item.origin, item.size, item.root)

@@ -65,6 +65,8 @@ EVENTS: Mapping[str, Text] = {
     "key.unprotect": Text("取消密钥口令", "passphrase taken off keys"),
     "key.rotate-seal": Text("更换解密密钥", "sealing key rotated"),
     "key.backup": Text("备份密钥", "keys backed up"),
+    "key.rotate-request": Text("申请更换签名密钥", "new signing key asked for"),
+    "key.replace-request": Text("申请以新密钥代替遗失的", "key asked for in place of a lost one"),
     "key.turn": Text("启用新签名密钥", "new signing key in use"),
     # evidence
     "checkpoint.sign": Text("签名日志检查点", "checkpoint of the log signed"),

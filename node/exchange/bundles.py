@@ -6,6 +6,7 @@ Importing looks at the whole file first: one that is cut off or was changed is r
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,8 +24,9 @@ from node.audit import write_audit
 from node.clock import format_time
 from node.context import Node
 from node.exchange import mailbox
+from node.exchange.heads import state_heads
 from node.exchange.inbox import FILE, Handlers
-from node.exchange.parcels import Packed, pack, pack_for_all
+from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
 from node.exchange.refreshing import take_from
 from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
 from node.stream.memberlist import find_state, load_list_files
@@ -71,9 +73,10 @@ class Preview:
 def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     """Pack everything for the node `to`, or with `*` for whoever reads it; raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
+    state_heads(node)
     with node.database.write() as session:
         federation = get_federation(session)
-        files = _own_list(session, federation.id)
+        files = _own_list(session, federation.id, to)
         if to == EVERYBODY:
             packed, carried = pack_for_all(session, node, federation, files=files), []
         else:
@@ -118,8 +121,10 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
     return taken
 
 
-def _own_list(session: Session, federation_id: str) -> tuple[tuple[str, bytes], ...]:
-    """Return our copy of the member list as one file of the parcel, where we have one and it fits."""
+def _own_list(session: Session, federation_id: str, to: str) -> tuple[tuple[str, bytes], ...]:
+    """Return our copy of the member list as one file of the parcel, unless the reader told that it holds the same."""
+    if json.loads(parcels_state(session, federation_id, to).membership) == said_versions(session, federation_id):
+        return ()
     held = load_list_files(session, federation_id)
     data = write_list_file(held)
     return ((LIST_FILE, data),) if held and len(data) <= MAX_CARRIED_LIST_BYTES else ()
@@ -136,7 +141,8 @@ def _take_lists(node: Node, file: IO[bytes], handlers: Handlers, taken: Taken) -
                 try:
                     take_from(node, federation.id, read_list_file(content).get, handlers, source=FILE)
                 except (TrustError, InputRefused) as error:
-                    taken.codes[error.code] += 1
+                    if error.code != "list-rolled-back":  # an older stick that comes late is no attack
+                        taken.codes[error.code] += 1
 
 
 def _first_of(node: Node, raw: RawParcel) -> int:

@@ -1,4 +1,4 @@
-"""`/api/v1/peers`, `/api/v1/sync` and `/api/v1/records`: this node's own people steer and watch the exchange.
+"""`/api/v1/peers`, `/sync`, `/bundles` and `/records`: this node's own people steer and watch the exchange.
 
 The same services as `gonghui peer`, `gonghui sync` and `gonghui record`; what other nodes call is `exchange.api`.
 """
@@ -6,10 +6,10 @@ The same services as `gonghui peer`, `gonghui sync` and `gonghui record`; what o
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Response, UploadFile
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from node.access.permissions import check_permission
-from node.exchange import desk, enrolling, federating, inbox, membership, records, status
+from node.exchange import bundles, desk, enrolling, federating, inbox, membership, records, status
 from node.exchange.api import HandlersOf
 from node.exchange.sync import PeerResult, run_now
 from node.http.actor import ActorOf, NodeOf
@@ -24,6 +24,13 @@ class Round(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     peer: str = ""
+
+
+class Letters(BaseModel):
+    """Which of the undelivered records."""
+
+    model_config = ConfigDict(extra="forbid")
+    items: list[Annotated[int, Field(ge=1, le=2**53)]] = Field(min_length=1, max_length=1000)
 
 
 def result_as_json(result: PeerResult) -> dict[str, Any]:
@@ -86,6 +93,33 @@ def sync_status(node: NodeOf, actor: ActorOf) -> dict[str, Any]:
 def run(node: NodeOf, actor: ActorOf, handlers: HandlersOf, asked: Round) -> list[dict[str, Any]]:
     """Run one round now; answers when it has ended."""
     return [result_as_json(result) for result in run_now(node, actor, handlers, only=asked.peer)]
+
+
+@router.get("/sync/outbox")
+def outbox(node: NodeOf, actor: ActorOf) -> list[dict[str, Any]]:
+    """List what a peer refused, and what could not be delivered for two weeks, with the reason."""
+    return status.list_outbox(node, actor)
+
+
+@router.post("/sync/outbox/retry")
+def retry_outbox(node: NodeOf, actor: ActorOf, asked: Letters) -> dict[str, Any]:
+    """Let these go again."""
+    return {"retried": status.retry_outbox(node, actor, asked.items)}
+
+
+@router.post("/bundles/{to}")
+def export_bundle(node: NodeOf, actor: ActorOf, to: str) -> Response:
+    """Answer the bundle for the node `to`, or with `*` for every member."""
+    data = b"".join(bundles.export_bundle(node, actor, to).parts())
+    return Response(data, media_type="application/octet-stream")
+
+
+@router.post("/bundles")
+def import_bundle(
+    node: NodeOf, actor: ActorOf, handlers: HandlersOf, file: Annotated[UploadFile, File()]
+) -> dict[str, Any]:
+    """Take a bundle in; what was taken before is a duplicate."""
+    return bundles.import_bundle(node, actor, file.file, handlers).as_json()
 
 
 @router.get("/sync/quarantine")

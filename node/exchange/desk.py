@@ -28,17 +28,18 @@ from federation.drafts import (
     state_of,
     write_draft,
 )
-from federation.enrolment import JOIN, EnrolmentRequest, read_request
+from federation.enrolment import JOIN, Applicant, EnrolmentRequest, read_request
 from federation.errors import Conflict, InputRefused, NetworkError, TrustError, UsageError
 from federation.membership import MemberList
-from federation.roll import LEFT, Roll
+from federation.roll import LEFT, MemberEntry, Roll
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.membership import publish_members
 from node.stream.memberlist import find_state, open_held, pin, store_list, succeed
-from node.stream.models import Federation, JoinRequest, ListDraft, PeerKey
+from node.stream.models import Federation, JoinRequest, ListDraft, Peer, PeerKey
+from node.stream.peers import find_peer
 from node.stream.service import get_federation
 
 PENDING, PROPOSED, LISTED, DROPPED = "pending", "proposed", "listed", "dropped"
@@ -207,7 +208,9 @@ def _mark_requests(session: Session, roll: Roll, row: ListDraft) -> None:
 
 def _grants(roll: Roll, request: JoinRequest) -> bool:
     entry = roll.members.get(request.node_id)
-    return entry is not None and entry.status != LEFT and request.keyid in {key.keyid for key in entry.active_keys}
+    if entry is None or entry.status == LEFT or request.keyid not in {key.keyid for key in entry.active_keys}:
+        return False
+    return _reached_alike(entry, read_request(request.file).applicant)
 
 
 def _check_draft(session: Session, node: Node, held: MemberList | None, draft: Draft, *, known: bool) -> None:
@@ -256,7 +259,15 @@ def _check_owner(session: Session, federation: Federation, request: EnrolmentReq
 
 def _is_listed(session: Session, federation_id: str, request: EnrolmentRequest) -> bool:
     owner = session.get(PeerKey, (federation_id, request.key.keyid))
-    return request.kind == JOIN and owner is not None and owner.status == "active"
+    if request.kind != JOIN or owner is None or owner.status != "active":
+        return False
+    peer = find_peer(session, federation_id, owner.peer_id)
+    return peer is not None and _reached_alike(peer, request.applicant)
+
+
+def _reached_alike(listed: MemberEntry | Peer, asked: Applicant) -> bool:
+    """Tell whether a member is listed with the way to reach it that it asks for: address, transport, sealing key."""
+    return (listed.url, listed.transport, listed.sealing_key) == (asked.url, asked.transport, asked.sealing_key)
 
 
 def _check_address(url: str) -> None:

@@ -23,6 +23,7 @@ from node.context import Node
 from node.exchange.inbox import Handlers
 from node.exchange.links import Connect, open_client
 from node.exchange.refreshing import refresh_list
+from node.exchange.routes import STICK
 from node.exchange.sync import PeerResult, run_round
 from node.stream.memberlist import find_state, open_held, pin, succeed
 from node.stream.models import Federation, Peer
@@ -103,7 +104,7 @@ def own_applicant(node: Node) -> Applicant:
         name=settings.node.name,
         code=settings.node.code,
         url=settings.server.public_url,
-        transport=str(getattr(settings.exchange, "transport", "direct")),
+        transport=settings.exchange.transport,
         sealing_key=node.sealing_key,
     )
 
@@ -170,6 +171,9 @@ def _ask_hub(node: Node, federation_id: str, connect: Connect) -> dict[str, Any]
 
 
 def _hub_urls(node: Node, federation_id: str) -> list[str]:
+    """Return where the hub may be asked; nowhere for a node that never calls anybody."""
+    if node.settings.exchange.transport == STICK:
+        return []
     with node.database.read() as session:
         federation = session.get_one(Federation, federation_id)
         hub = find_peer(session, federation_id, federation.hub_id)

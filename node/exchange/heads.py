@@ -147,8 +147,8 @@ def serve_heads(node: Node, opened: Request, enclosed: Sequence[bytes], handlers
         return read_statements(session, opened.member, opened.body["cursor"])
 
 
-def read_statements(session: Session, reader: Member, cursor: int) -> Page:
-    """Return what `reader` may see of our statements after position `cursor`; for a parcel too."""
+def read_statements(session: Session, reader: Member, cursor: int, *, issuer: str = "") -> Page:
+    """Return what `reader` may see of our statements after position `cursor`, or of those of one issuer."""
     rows = session.exec(
         select(Statement)
         .where(Statement.federation == reader.federation, Statement.position > cursor)
@@ -158,7 +158,7 @@ def read_statements(session: Session, reader: Member, cursor: int) -> Page:
     enclosed: list[tuple[str, bytes]] = []
     total = 0
     for row in rows:
-        shown = row.issuer != reader.id and _may_see(reader, row)
+        shown = row.issuer != reader.id and issuer in {"", row.issuer} and _may_see(reader, row)
         if shown and enclosed and (len(enclosed) == MAX_ENCLOSED or total + len(row.envelope) > MAX_BYTES):
             return Page(enclosed, cursor, more=True)
         cursor = row.position

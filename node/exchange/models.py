@@ -41,6 +41,7 @@ class PeerParcels(SQLModel, table=True):
     receipts_sent: str = "{}"  # JSON: the same, of what lies in the mailbox or was taken out of it
     misses: str = "[]"  # JSON: ranges the peer lacks
     membership: str = "{}"  # JSON: role -> version the peer holds
+    refused: str = "{}"  # JSON: record id -> code, of what we refused of the peer's own and told in no receipt
     exported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     imported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -9,8 +9,8 @@ more trip and no bookkeeping.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -18,21 +18,20 @@ from sqlmodel import Session, col, select
 from federation.keys import Member
 from federation.parcel import EVERYBODY, MAX_ITEMS, Range, Says, build_parcel
 from node.context import Node
+from node.exchange.heads import Difference, find_differences, read_statements
 from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
 from node.exchange.serving import read_missing, read_page
 from node.stream.memberlist import versions_of
-from node.stream.models import Federation, OutboxItem, Peer, PeerRead, Receipt, StoredRecord
+from node.stream.models import Federation, OutboxItem, Peer, PeerRead, PeerStatements, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
-from node.stream.service import find_federation
 from node.stream.standing import is_active
 
 MAX_BYTES = 8_388_608  # of the envelopes of one parcel
 MAX_RECEIPTS = 400
 MAX_SAID = 100  # of streams and of gaps in one manifest
-
-Statements = Callable[[Session, Node, str], list[bytes]]  # further envelopes for one peer, or for `*`
+COMPARED = 50  # records of a stream in which a reader differs from us
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class _Load:
     log_first: int = 0
     log_last: int = 0
     receipts: int = 0
+    statements: int = 0
 
     def fits(self, envelope: bytes, size: Size) -> bool:
         total = sum(len(item) for item in self.envelopes) + len(envelope)
@@ -84,12 +84,13 @@ def pack(
     size: Size | None = None,
     item_ids: list[int] | None = None,
     sent_receipts: bool = False,
-    statements: Statements | None = None,
+    own_statements: bool = False,
     files: tuple[tuple[str, bytes], ...] = (),
 ) -> list[Packed]:
     """Pack everything for `peer`, in at least one parcel; the caller's transaction keeps the numbers given out.
 
-    `item_ids` narrows the outbox to these; `sent_receipts` leaves out receipts that lie in the mailbox already.
+    `item_ids` narrows the outbox to these; `sent_receipts` leaves out receipts that lie in the mailbox already;
+    `own_statements` leaves out what others stated.
     """
     size = size or Size()
     state = parcels_state(session, federation.id, peer.id)
@@ -98,9 +99,14 @@ def pack(
         if first.fits(envelope, size):
             first.envelopes.append(envelope)
     first.receipts = len(first.envelopes)
-    further = statements(session, node, peer.id) if statements else []
-    loads = list(_load_all(session, node, federation, peer, state, first, further, size, item_ids))
+    loads = list(_load_all(session, node, federation, peer, state, first, size, item_ids))
+    for envelope in _statements(session, node, peer, own=own_statements):
+        if not loads[-1].fits(envelope, size):
+            loads.append(_Load())
+        loads[-1].envelopes.append(envelope)
+        loads[-1].statements += 1
     says = _say(session, node, federation, peer, state)
+    state.refused = "{}"  # told once: where that is lost, the record comes again
     return [
         _seal(node, federation, peer.id, state, session, load, says, files if number == 0 else ())
         for number, load in enumerate(loads)
@@ -131,7 +137,7 @@ def pack_for_all(
             load = _Load()
         load.envelopes.append(envelope)
     loads.append(load)
-    says = Says(membership=_membership(session))
+    says = Says(membership=said_versions(session, federation.id))
     return [
         _seal(node, federation, EVERYBODY, state, session, item, says, files if number == 0 else ())
         for number, item in enumerate(loads)
@@ -160,11 +166,11 @@ def _seal(
         audience=audience,
         number=state.number_out,
         at=now,
-        says=Says(load.log_first, load.log_last, says.cursor, says.taken, says.receipted, says.misses, says.membership),
+        says=replace(says, log_first=load.log_first, log_last=load.log_last),
         enclosed=load.envelopes,
         files=files,
     )
-    records = len(load.envelopes) - load.receipts
+    records = len(load.envelopes) - load.receipts - load.statements
     return Packed(state.number_out, data, tuple(load.item_ids), records, load.receipts)
 
 
@@ -175,12 +181,11 @@ def _load_all(
     peer: Peer,
     state: PeerParcels,
     load: _Load,
-    further: list[bytes],
     size: Size,
     item_ids: list[int] | None,
 ) -> Iterator[_Load]:
     """Give the loads one after another; only the last may be empty."""
-    extra = [(0, data) for data in [*further, *_missed(session, node, federation, peer, state)]]
+    extra = [(0, data) for data in _missed(session, node, federation, peer, state)]
     outgoing = [*extra, *_waiting(session, federation, peer, item_ids)]
     for item_id, envelope in outgoing:
         if not load.fits(envelope, size):
@@ -265,17 +270,43 @@ def _missed(session: Session, node: Node, federation: Federation, peer: Peer, st
             yield envelope
 
 
+def _statements(session: Session, node: Node, peer: Peer, *, own: bool) -> Iterator[bytes]:
+    """Give the head statements and proofs that the peer may see, behind the records they speak of.
+
+    All that the network has not shown it: an origin's last word replaces the one before, so they stay few.
+    """
+    row = session.get(PeerStatements, (peer.federation, peer.id))
+    cursor, member = row.sent if row else 0, member_of(session, peer, node.clock())
+    while True:
+        page = read_statements(session, member, cursor, issuer=node.node_id if own else "")
+        for _, envelope in page.enclosed:
+            yield envelope
+        cursor = page.cursor
+        if not page.more:
+            return
+
+
 def _say(session: Session, node: Node, federation: Federation, peer: Peer, state: PeerParcels) -> Says:
     """Return what we say of ourselves to this peer."""
     own = find_peer(session, federation.id, peer.id)
     gaps = [gap for gap in find_gaps(session) if peer.is_hub or gap.origin == peer.id]
+    wanted = [Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps]
+    differences = find_differences(session, node, federation, peer.id)  # an origin's own word is proof as it stands
+    wanted += [_to_compare(found) for found in differences if found.held and found.origin != peer.id]
     return Says(
         cursor=own.cursor if own else 0,
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
-        misses=tuple(Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps[:MAX_SAID]),
-        membership=_membership(session),
+        misses=tuple(wanted[:MAX_SAID]),
+        membership=said_versions(session, federation.id),
+        refused=json.loads(state.refused),
     )
+
+
+def _to_compare(found: Difference) -> Range:
+    """Return what to ask a reader for that holds another record than we do, or more: to see where branches part."""
+    first = found.held if found.held < found.sequence else max(1, found.held - COMPARED + 1)
+    return Range(found.origin, found.stream, first, found.held)
 
 
 def _receipted(session: Session, node: Node, federation: Federation, peer: Peer) -> dict[str, int]:
@@ -293,7 +324,6 @@ def _receipted(session: Session, node: Node, federation: Federation, peer: Peer)
     return dict(sorted(done.items())[:MAX_SAID])
 
 
-def _membership(session: Session) -> dict[str, int]:
-    federation = find_federation(session)
-    held = versions_of(session, federation.id) if federation else {}
-    return {role: version for role, version in held.items() if version}
+def said_versions(session: Session, federation_id: str) -> dict[str, int]:
+    """Return the versions of our member list as a manifest names them."""
+    return {role: version for role, version in versions_of(session, federation_id).items() if version}

@@ -108,7 +108,14 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             )
         ).all()
         packed = pack(
-            session, node, federation, peer, size=SIZE, item_ids=[item or 0 for item in items], sent_receipts=True
+            session,
+            node,
+            federation,
+            peer,
+            size=SIZE,
+            item_ids=[item or 0 for item in items],
+            sent_receipts=True,
+            own_statements=True,
         )
         upto = receipts_upto(session, federation.id, peer.id)
     for parcel in packed:

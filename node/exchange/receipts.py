@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from federation.documents import dump_document, format_time
 from federation.envelope import RECEIPT_TYPE, read_envelope, sign
+from federation.grants import NO_GRANT
 from node.context import Node
 from node.stream.models import Receipt, StoredRecord
 from node.stream.service import CARRIED, CURRENT
@@ -37,7 +38,7 @@ def build_stand_in(session: Session, node: Node, record_id: str) -> tuple[str, b
     It is not kept: the record stands here as it is. Its time is that of the record's arrival.
     """
     stored = session.get_one(StoredRecord, record_id)
-    envelope = _build(node, stored, QUARANTINED, "grant-missing", stored.stored_at)
+    envelope = _build(node, stored, QUARANTINED, NO_GRANT, stored.stored_at)
     return read_envelope(envelope).id, envelope
 
 

@@ -22,6 +22,7 @@ from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members
+from node.exchange.routes import STICK
 from node.stream.memberlist import find_state, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.peers import list_peers, member_of
@@ -61,6 +62,8 @@ def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_clie
     if federation is None or state is None:
         return ""
     if federation.hub_id != node.node_id:
+        if node.settings.exchange.transport == STICK:
+            return _settle(node, federation.id, "")  # it comes in bundles
         return _fetch(node, federation, handlers, connect)
     if state.expires_at is None:
         return ""

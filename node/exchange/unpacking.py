@@ -6,29 +6,30 @@ its records waiting, and the next manifest of ours asks for what is missing. No 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, select
 
-from federation.acceptance import open_receipt, read_receipt_payload
-from federation.envelope import RECEIPT_TYPE, Envelope, check_signature
+from federation.acceptance import Outcome, Verdict, open_receipt, read_receipt_payload
+from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
 from federation.errors import TrustError
 from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel
 from federation.request import signing_member
 from node.context import Node
+from node.exchange.delivery import TEMPORARY
+from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
-from node.stream.outbox import settle_item
+from node.stream.outbox import WAITING, refuse_item, settle_item
 from node.stream.peers import find_peer
 from node.stream.service import find_member, get_federation
 
 PAGE = 50
-
-Taker = Callable[[Session, Node, Envelope], None]  # keeps one statement; raises TrustError where it does not hold
-Takers = Mapping[str, Taker]  # payload type -> its taker; records and receipts need none
+MAX_TOLD = 100  # refusals in one manifest
+UNTOLD = frozenset({*TEMPORARY, "signature-invalid"})  # may go well next time: whoever carries it can spoil a signature
 
 
 @dataclass
@@ -66,7 +67,7 @@ def is_ours(node: Node, parcel: Parcel) -> bool:
     return parcel.audience in {node.node_id, EVERYBODY}
 
 
-def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str, takers: Takers | None = None) -> Taken:
+def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str) -> Taken:
     """Take in what a verified parcel encloses, page by page, and then what it says; raise StorageError only."""
     if not is_ours(node, parcel):
         raise TrustError("audience-mismatch", "包裹不是给本节点的。", "The parcel is for another node.")
@@ -74,31 +75,63 @@ def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str, tak
     for start in range(0, len(parcel.items), PAGE):
         with node.database.write() as session:
             for envelope in parcel.items[start : start + PAGE]:
-                _take_item(session, node, envelope, handlers, via, takers or {}, taken)
+                outcome = _take_item(session, node, envelope, handlers, via, taken)
+                if outcome is not None:
+                    _note_refusal(session, parcel, envelope, outcome)
     with node.database.write() as session:
         _note_says(session, node, parcel)
     return taken
 
 
 def _take_item(
-    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, takers: Takers, taken: Taken
-) -> None:
-    taker = takers.get(envelope.payload_type)
+    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, taken: Taken
+) -> Outcome | None:
+    """Take one item in; return what came of a record."""
+    if envelope.payload_type == HEADS_TYPE:
+        code = take_statement(session, node, envelope.raw, handlers)
+        taken.statements += not code
+        taken.codes += Counter([code] if code else [])
+        return None
     try:
-        if taker is not None:
-            taker(session, node, envelope)
-            taken.statements += 1
-            return
         if envelope.payload_type == RECEIPT_TYPE and _settle(session, node, envelope):
             taken.receipts += 1
-            return
+            return None
     except TrustError as error:
         taken.codes[error.code] += 1
-        return
+        return None
     outcome = receive(session, node, envelope.raw, handlers, via=via)
     taken.records[str(outcome.verdict)] += 1
     if outcome.code:
         taken.codes[outcome.code] += 1
+    return outcome
+
+
+def _note_refusal(session: Session, parcel: Parcel, envelope: Envelope, outcome: Outcome) -> None:
+    """Remember what to tell a sender of its own record that was refused without a receipt, as a push would answer."""
+    if parcel.audience == EVERYBODY:
+        return
+    state = parcels_state(session, parcel.federation, parcel.origin)
+    refused: dict[str, str] = json.loads(state.refused)
+    if outcome.verdict == Verdict.REFUSED and outcome.code not in UNTOLD:
+        refused[envelope.id] = outcome.code
+    elif refused.pop(envelope.id, None) is None:
+        return
+    state.refused = json.dumps(dict(list(refused.items())[-MAX_TOLD:]))
+    session.add(state)
+    session.flush()
+
+
+def _take_refusals(session: Session, node: Node, parcel: Parcel) -> None:
+    """Make dead letters of what the peer says it refused: its word, of what was for it alone to take."""
+    for identity, code in (parcel.says.refused or {}).items():
+        item = session.exec(
+            select(OutboxItem).where(
+                OutboxItem.record_id == identity, OutboxItem.peer_id == parcel.origin, OutboxItem.state == WAITING
+            )
+        ).first()
+        if item is not None:
+            refuse_item(item, code, node.clock())
+            session.add(item)
 
 
 def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
@@ -129,6 +162,10 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
         peer.cursor = says.log_last
     peer.last_success_at = node.clock()
     session.add(peer)
+    held = find_state(session, parcel.federation)
+    if held is not None:
+        note_seen(held, says.membership or {}, parcel.origin)
+        session.add(held)
     state = parcels_state(session, parcel.federation, parcel.origin)
     if parcel.number <= state.number_in:
         return
@@ -137,6 +174,7 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     state.misses = json.dumps([vars(item) for item in says.misses])
     state.membership = json.dumps(dict(says.membership or {}))
     session.add(state)
+    _take_refusals(session, node, parcel)
     if get_federation(session).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
 

@@ -28,7 +28,7 @@ from federation.statements import (
     open_cosignature,
 )
 from federation.validation import check_schema
-from federation.witness import NOTHING_HELD, check_next, count_missing
+from federation.witness import NO_LONGER_COUNTING, NOTHING_HELD, check_next, count_missing
 from node.audit import write_audit
 from node.audit.chain import read_trail
 from node.audit.events import SYSTEM
@@ -385,12 +385,16 @@ def _take_answer(
         return find_member(session, node, federation, keyid)
 
     for data in enclosed:
-        if read_envelope(data).payload_type == COSIGNATURE_TYPE:
-            known = session.get(Cosigned, read_envelope(data).id) is not None
-            got += take_cosignature(session, node, federation, data) is not None and not known
-        else:
-            checkpoint = open_checkpoint(data, look_up)
-            shown[checkpoint.origin] = checkpoint
+        try:
+            if read_envelope(data).payload_type == COSIGNATURE_TYPE:
+                known = session.get(Cosigned, read_envelope(data).id) is not None
+                got += take_cosignature(session, node, federation, data) is not None and not known
+            else:
+                checkpoint = open_checkpoint(data, look_up)
+                shown[checkpoint.origin] = checkpoint
+        except TrustError as error:
+            if error.code not in NO_LONGER_COUNTING:  # what one who was removed left with the hub stops nobody
+                raise
     for ask in body["asks"]:
         offered = shown.get(ask["origin"])
         if offered is None or offered.origin == node.node_id:

@@ -54,6 +54,11 @@ def settle_item(item: OutboxItem, verdict: str, code: str, receipt: bytes, at: d
     item.updated_at = at
 
 
+def refuse_item(item: OutboxItem, code: str, at: datetime) -> None:
+    """Note that the receiver refused the record and kept nothing of it: a person looks at it."""
+    item.state, item.verdict, item.code, item.parcel, item.updated_at = REFUSED, REFUSED, code, "", at
+
+
 def list_undelivered(session: Session, before: datetime) -> list[tuple[OutboxItem, StoredRecord]]:
     """Return the dead letters: what a peer refused, and what waits since before `before`; the oldest first."""
     late = (col(OutboxItem.state) == WAITING) & (col(StoredRecord.stored_at) < before)

@@ -2,7 +2,21 @@
 
 from fastapi import APIRouter
 
-from node.web import board, home, imports, matrix, notices, pages, peers, releases, settings, signing, sync, users
+from node.web import (
+    board,
+    home,
+    imports,
+    matrix,
+    notices,
+    pages,
+    peers,
+    releases,
+    settings,
+    signing,
+    sticks,
+    sync,
+    users,
+)
 
-_MODULES = (pages, signing, home, board, imports, releases, matrix, notices, sync, peers, users, settings)
+_MODULES = (pages, signing, home, board, imports, releases, matrix, notices, sync, sticks, peers, users, settings)
 ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)

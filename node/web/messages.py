@@ -26,6 +26,7 @@ DONE: Mapping[str, Text] = {
     "notice-cancelled": Text("活动已取消。", "The event is cancelled."),
     "feed-revoked": Text("日历地址已作废。", "The calendar address no longer works."),
     "sync-started": Text("同步已开始。", "Synchronisation has started."),
+    "outbox-retried": Text("将重新发送。", "It goes again."),
     "retried": Text("已重新检查该条目。", "The record was judged again."),
     "join-sent": Text(
         "申请已送达汇总节点；请电话把十六个词读给管理员。", "The hub has it; read the officers the sixteen words."

@@ -33,7 +33,7 @@ ENTRIES = (
     Entry("/releases", Text("发布", "Releases"), "release.prepare", ("/releases",)),
     Entry("/matrix", Text("报送情况", "Reports"), "matrix.read", ("/matrix",), hub_only=True),
     Entry("/notices", Text("活动通知", "Events"), "notice.read", ("/notices",)),
-    Entry("/sync", Text("同步", "Sync"), "sync.read", ("/sync", "/peers")),
+    Entry("/sync", Text("同步", "Sync"), "sync.read", ("/sync", "/sticks", "/peers")),
     Entry("/quarantine", Text("隔离区", "Quarantine"), "quarantine.read", ("/quarantine",)),
     Entry("/records", Text("条目", "Records"), "release.read", ("/records",)),
     Entry("/users", Text("账号", "Accounts"), "user.write", ("/users",)),

@@ -179,9 +179,12 @@ def test_only_the_hub_may_stand_in_for_a_record(world: World) -> None:
     receipt = world.push(college, world.append(college, 1, refuse=True).envelope).enclosed[0]
     payload = {**json.loads(receipt.payload), "issuer": college.node_id}
     from federation.envelope import RECEIPT_TYPE, sign
+    from federation.grants import NO_GRANT
 
     forged = sign(json.dumps(payload).encode(), RECEIPT_TYPE, college.signer)
     assert world.receive(other, forged, inbox.PULL).code == "origin-mismatch"
+    not_for_us = sign(json.dumps({**payload, "code": NO_GRANT}).encode(), RECEIPT_TYPE, college.signer)
+    assert world.receive(other, not_for_us, inbox.PULL).code == NO_GRANT
     accepted = {**json.loads(receipt.payload), "verdict": "accepted"}
     forged = sign(json.dumps(accepted).encode(), RECEIPT_TYPE, world.hub.signer)
     assert world.receive(other, forged, inbox.PULL).code == "audience-mismatch"

@@ -294,3 +294,12 @@ def test_a_college_with_no_network_joins_by_stick(union: Union) -> None:
     import_bundle(union.hub, ACTOR, io.BytesIO(b"".join(back.parts())), handlers)
     with union.hub.database.read() as session:
         assert session.get_one(StoredRecord, record.id).state == "current"
+
+
+def test_a_member_that_goes_another_way_asks_again_and_is_listed_anew(union: Union) -> None:
+    college = union.enrol(exchange={"transport": "direct"})
+    college.settings.exchange.__dict__["transport"] = "relay"
+    assert union.ask(college).state == "pending"
+    union.approve(college)
+    assert union.held().members[college.node_id].transport == "relay"
+    assert union.ask(college).state == "listed"

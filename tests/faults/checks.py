@@ -9,8 +9,10 @@ from sqlmodel import SQLModel, col, select
 
 from federation.envelope import read_envelope
 from node.activities.models import Notice
+from node.audit.chain import verify_trail
 from node.context import Node
 from node.exchange.view import read_rollup
+from node.stream.log import find_index, log_size
 from node.stream.models import Equivocation, OutboxItem, Receipt, RefusedDocument, StoredRecord, WaitingDocument
 from node.stream.outbox import DELIVERED
 from node.stream.service import CURRENT
@@ -87,6 +89,10 @@ def _check_tables(folder: Folder) -> None:
         with node.database.read() as session:
             positions = session.exec(select(StoredRecord.position).order_by(col(StoredRecord.position))).all()
             kept = session.exec(select(func.count()).where(StoredRecord.kind == "notice")).one()
+            stored = session.exec(select(StoredRecord.id)).all()
+            logged = {find_index(session, record_id) for record_id in stored}
+            assert logged == set(range(log_size(session))), "the Merkle log holds each record once"
+            verify_trail(session)
         assert len(set(positions)) == len(positions)
         assert count(node, Notice) == kept, "each notice has had its effect once"
 

@@ -28,7 +28,7 @@ from federation.parcel import (
 SIGNER = read_signer(new_private_pem())
 A, B, F = "n-" + "a" * 26, "n-" + "b" * 26, "f-" + "a" * 26
 AT = datetime(2026, 10, 10, 8, 0, tzinfo=UTC)
-SAYS = Says(3, 9, 5, 2, {"all": 4}, (Range(B, "all", 2, 3),), {"timestamp": 7})
+SAYS = Says(3, 9, 5, 2, {"all": 4}, (Range(B, "all", 2, 3),), {"timestamp": 7}, {"0" * 64: "signature-invalid"})
 ITEMS = tuple(sign(b'{"n":%d}' % n, RECORD_TYPE, SIGNER) for n in range(3))
 
 

@@ -1,11 +1,13 @@
 """Sticks: lost, doubled, disordered, cut off; and the way over the hub between two colleges."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from sqlmodel import col, select
 
+from federation.envelope import RECORD_TYPE, read_envelope, sign
 from federation.errors import InputRefused, NotPermitted, TrustError
 from node.access.permissions import SYSTEM, Actor
 from node.context import Node
@@ -13,6 +15,7 @@ from node.exchange import parcels
 from node.exchange.bundles import export_bundle, import_bundle, show_bundle, summary_of, titles_of, write_parts
 from node.exchange.models import MailboxParcel
 from node.stream.models import OutboxItem, StoredRecord
+from node.stream.outbox import retry_items
 from tests.exchange.conftest import World, stranger
 from tests.sync.conftest import Net
 
@@ -183,7 +186,7 @@ def test_what_is_no_bundle_for_us_changes_nothing(world: World, pair: tuple[Node
     assert (preview.size_bytes, preview.parcels[0]["code"], preview.parcels[0]["items"]) == (
         len(data),
         "key-unknown",
-        1,
+        2,  # the record, and what its origin says of the stream
     )
     with world.hub.database.read() as session:
         assert session.exec(select(MailboxParcel)).all() == []
@@ -196,3 +199,24 @@ def test_a_stranger_in_the_middle_cannot_speak_for_the_origin(world: World, pair
     world.append(college, 1)
     with pytest.raises(TrustError, match="key-unknown"):
         carry(world, replace(college, signer=stranger()), world.hub)
+
+
+def test_a_refusal_by_stick_is_a_dead_letter_at_once_and_may_be_tried_again(
+    world: World, pair: tuple[Node, Node]
+) -> None:
+    college, _ = pair
+    payload = json.loads(read_envelope(world.append(college, 1).envelope).payload)
+    other = sign(json.dumps({**payload, "content": {"n": 2}}).encode(), RECORD_TYPE, college.signer)
+    assert world.receive(world.hub, other).verdict == "accepted"  # as after a restore: the hub has another record there
+    assert carry(world, college, world.hub).records["refused"] == 1
+    carry(world, world.hub, college, lose=True)  # then the record comes again, and is refused again
+    carry(world, college, world.hub)
+    assert _items(college) == [("waiting", "")]
+    carry(world, world.hub, college)
+    assert _items(college) == [("refused", "refused")]
+    assert export_bundle(college, SYSTEM, world.hub.node_id).records == 0
+    with college.database.write() as session:
+        retry_items(session, [1], world.clock())
+    carry(world, world.hub, college)  # what was told once is not told again
+    assert _items(college) == [("waiting", "")]
+    assert export_bundle(college, SYSTEM, world.hub.node_id).records == 1

@@ -18,7 +18,7 @@ from tests.web.conftest import Browser, heading
 Open = Callable[..., Browser]
 SCRIPT = "<script>alert(1)</script>\"'&"
 PAGES = {
-    "admin": ("/", "/users", "/peers", "/sync", "/quarantine", "/settings"),
+    "admin": ("/", "/users", "/peers", "/sync", "/sticks", "/quarantine", "/settings"),
     "officer": ("/", "/imports", "/imports/new", "/notices", "/notices/new", "/records"),
 }
 

@@ -62,6 +62,10 @@ ROUTES = {
     "GET /api/v1/federation/anchor": "sync.read",
     "GET /api/v1/sync": "sync.read",
     "POST /api/v1/sync/run": "sync.run",
+    "GET /api/v1/sync/outbox": "sync.read",
+    "POST /api/v1/sync/outbox/retry": "sync.run",
+    "POST /api/v1/bundles/{to}": "sync.run",
+    "POST /api/v1/bundles": "sync.run",
     "GET /api/v1/sync/quarantine": "quarantine.read",
     "POST /api/v1/sync/quarantine/{record_id}/retry": "quarantine.retry",
     "GET /api/v1/records": "release.read",
@@ -115,6 +119,11 @@ ROUTES = {
     "GET /notices/{origin}/{notice_id}": "notice.read",
     "GET /sync": "sync.read",
     "POST /sync/run": "sync.run",
+    "GET /sticks": "sync.read",
+    "POST /sticks/export": "sync.run",
+    "POST /sticks/look": "sync.read",
+    "POST /sticks/import": "sync.run",
+    "POST /sticks/retry": "sync.run",
     "GET /peers": "sync.read",
     "GET /peers/key": "peer.write",
     "GET /peers/anchor": "sync.read",
@@ -140,10 +149,11 @@ BODIES = {
     "POST /api/v1/notices": {"title": "a", "place": "b", "starts": "c", "ends": "d"},
     "POST /api/v1/notices/{notice_id}": {"title": "a", "place": "b", "starts": "c", "ends": "d", "revision": 1},
     "POST /api/v1/reviews": {"record": "none", "verdict": "accepted"},
+    "POST /api/v1/sync/outbox/retry": {"items": [1]},
     "POST /api/v1/releases": {"period": "1999U"},
     "POST /api/v1/releases/{release}/approve": {"digests": []},
 }
-FILES = {"POST /api/v1/imports", "POST /api/v1/join"}
+FILES = {"POST /api/v1/bundles", "POST /api/v1/imports", "POST /api/v1/join"}
 
 
 def routes_of(app: FastAPI) -> set[str]:
