@@ -136,7 +136,7 @@ def drop_request(node: Node, actor: Actor, name: str) -> int:
         for row in rows:
             row.state = DROPPED
             session.add(row)
-        write_audit(session, account_id=actor.account_id, action="request.drop", subject=name, at=node.clock())
+        write_audit(session, account_id=actor.account_id, action="member.drop-request", subject=name, at=node.clock())
     return len(rows)
 
 

@@ -85,6 +85,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
         return held
     session.add(row)
     session.flush()
+    write_audit(session, account_id=SYSTEM, action="checkpoint.sign", subject=row.id, at=at, size=size)
     return row
 
 
@@ -241,6 +242,7 @@ def cosign(
     )
     envelope = build_cosignature(node.signer, node.node_id, offered, at)
     own = Member(node.node_id, federation.id, node.signer.public_key)
+    write_audit(session, account_id=SYSTEM, action="witness.cosign", subject=offered.origin, at=at, size=offered.size)
     return _keep(session, open_cosignature(envelope, lambda _: own), to_send=True)
 
 

@@ -24,6 +24,8 @@ from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, SEALED_TYPE, re
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import Member, read_public_key
 from federation.sealing import GROUP_KEY, MAX_MEMBER_WRAPS, new_group_key, seal, write_inner
+from node.audit import write_audit
+from node.audit.events import SYSTEM
 from node.clock import format_time
 from node.context import Node
 from node.db import lock_number, next_number
@@ -189,14 +191,34 @@ def append_record(
     _check_own(session, node, row, record)
     stored = keep(session, record, position=position, stored_at=at)
     fill_outbox(session, node.node_id, row, stored)
+    write_audit(
+        session,
+        account_id=SYSTEM,
+        action="record.sign",
+        subject=stored.id,
+        at=at,
+        kind=kind,
+        stream=stream,
+        sequence=stored.sequence,
+    )
     note_mark(session, node, federation_id, stream, Head(stored.sequence, stored.id))
     return stored
 
 
 def keep(
-    session: Session, record: Record, *, position: int, stored_at: datetime, state: str = CURRENT, code: str = ""
+    session: Session,
+    record: Record,
+    *,
+    position: int,
+    stored_at: datetime,
+    state: str = CURRENT,
+    code: str = "",
+    flush: bool = True,
 ) -> StoredRecord:
-    """Store a record, own or received, at its position, with its leaf in the log."""
+    """Store a record, own or received, at its position, with its leaf in the log.
+
+    Without `flush` it is written when the caller flushes, its state settled.
+    """
     stored = StoredRecord(
         id=record.id,
         position=position,
@@ -216,7 +238,8 @@ def keep(
         opened=b"" if record.kind == GROUP_KEY else record.opened,
     )
     session.add(stored)
-    session.flush()
+    if flush:
+        session.flush()
     append_leaf(session, record.id)
     return stored
 
