@@ -219,7 +219,10 @@ def _check_draft(session: Session, node: Node, held: MemberList | None, draft: D
         raise TrustError("draft-unknown", "本节点没有这份草稿。", "This draft was not made here.")
     if read_outcome(held, draft).roll.hub != node.node_id:
         raise Conflict("not-hub", "草稿须交给其汇总节点。", "A draft is handed to the hub that it names.")
-    if not any(count.signed for count in progress(held, draft)):
+    signed = {keyid for count in progress(held, draft) for keyid in count.signed}
+    if held is not None:  # a stranger's draft may name the stranger as its officer
+        signed &= {officer.keyid for officer in held.roll.officers}
+    if not signed:
         raise TrustError("officer-unknown", "草稿没有管理员的有效签名。", "No officer's signature is on this draft.")
     open_drafts = session.exec(
         select(func.count()).select_from(ListDraft).where(col(ListDraft.state).in_(_OPEN_DRAFTS))

@@ -12,12 +12,13 @@ from sqlmodel import select
 
 from federation.acceptance import Verdict, read_signed_record
 from federation.anchor import read_anchor
-from federation.changes import hand_over, rename, retire_key, suspend
+from federation.changes import add_officer, hand_over, rename, retire_key, suspend
 from federation.drafts import place_hold, propose, read_draft, read_outcome, sign_draft, write_draft
 from federation.enrolment import Applicant, build_request
 from federation.errors import Conflict, InputRefused, TrustError
-from federation.keys import new_identifier, new_private_pem, read_signer, write_private_file
+from federation.keys import new_identifier, new_private_pem, public_pem, read_signer, write_private_file
 from federation.officers import build_card
+from federation.roll import Officer
 from federation.spoken import spoken
 from node.exchange import desk, enrolling, federating, rotation
 from node.exchange.bundles import export_bundle, import_bundle
@@ -53,6 +54,11 @@ def test_two_officers_are_needed_and_a_stranger_is_none(union: Union) -> None:
         desk.receive_draft(union.hub, write_draft(draft), {})
     with pytest.raises(TrustError, match="officer-unknown"):
         sign_draft(union.held(), draft, stranger(), seen=read_outcome(union.held(), draft))
+    usurper = stranger()
+    theirs = propose(union.held(), add_officer(Officer("x", public_pem(usurper.public_key))), now=union.hub.clock())
+    theirs = sign_draft(union.held(), theirs, usurper, seen=read_outcome(union.held(), theirs))
+    with pytest.raises(TrustError, match="officer-unknown"):  # an officer of the stranger's own root alone
+        desk.receive_draft(union.hub, write_draft(theirs), {})
     assert union.publish(draft, union.officers[0]) == "proposed"
     assert union.held().status_of(college.node_id, union.hub.clock()) == "active"
     assert union.publish(draft, union.officers[0]) == "proposed"  # the same again counts once
