@@ -73,6 +73,7 @@ EVENTS: Mapping[str, Text] = {
     "witness.cosign": Text("为他人日志作见证", "another log cosigned"),
     "witness.refuse": Text("拒绝见证", "another log not cosigned"),
     "equivocation.found": Text("发现自相矛盾的签名", "contradiction found"),
+    "refusal.untrue": Text("拒收声明与原件不符", "refusal that names another record than its origin signed"),
     "quarantine.retry": Text("重试隔离条目", "quarantined record tried again"),
     "audit.export": Text("导出审计日志", "audit trail exported"),
 }

@@ -25,7 +25,7 @@ from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
 from node.stream.outbox import turn_outbox
 from node.stream.peers import find_peer, list_peers
-from node.stream.standing import ACTIVE, SUSPENDED
+from node.stream.standing import ACTIVE, RETIRED, SUSPENDED
 
 _STATE = Prepared(
     core_select(col(MemberListState.versions), col(MemberListState.expires_at), col(MemberListState.seen)).where(
@@ -138,10 +138,14 @@ def take_members(session: Session, node: Node, found: MemberList, at: datetime) 
         if peer.id not in found.members:
             peer.status = SUSPENDED
             session.add(peer)
+    known = session.exec(select(PeerKey.keyid, PeerKey.retired_at).where(PeerKey.federation == found.federation)).all()
+    rested = {keyid: since for keyid, since in known if since is not None}
     session.exec(delete(PeerKey).where(col(PeerKey.federation) == found.federation))
     for entry in found.members.values():
         for key in entry.keys:
-            session.add(_key_row(found.federation, entry, key))
+            row = _key_row(found.federation, entry, key)
+            row.retired_at = rested.get(key.keyid, at) if key.status == RETIRED else None
+            session.add(row)
         if entry.id != node.node_id:
             _take_member(session, found, entry, at)
     session.flush()

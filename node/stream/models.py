@@ -113,6 +113,7 @@ class PeerKey(SQLModel, table=True):
     public_key: str  # PEM; the scheme belongs to the key
     status: str = "active"
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # may lie before its discovery
+    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # when this node first took it as retired
 
 
 class MemberListFile(SQLModel, table=True):

@@ -55,14 +55,15 @@ _HOME = Prepared(
 # statements of every request: built once
 _FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
 _OF_PEER = (col(Peer.status), col(Peer.held_from), col(Peer.held_until), col(Peer.groups), col(Peer.sealing_key))
+_OF_KEY = (col(PeerKey.retired_at), *_OF_PEER)
 _LISTED = Prepared(
-    core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_PEER)
+    core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_KEY)
     .select_from(PeerKey)
     .outerjoin(Peer, and_(col(Peer.federation) == col(PeerKey.federation), col(Peer.id) == col(PeerKey.peer_id)))
     .where(col(PeerKey.federation) == bindparam("federation"), col(PeerKey.keyid) == bindparam("keyid"))
 )
 _PINNED = Prepared(
-    core_select(col(Peer.id), col(Peer.public_key), literal(ACTIVE), null(), *_OF_PEER).where(
+    core_select(col(Peer.id), col(Peer.public_key), literal(ACTIVE), null(), null(), *_OF_PEER).where(
         col(Peer.federation) == bindparam("federation"), col(Peer.keyid) == bindparam("keyid")
     )
 )
@@ -117,7 +118,8 @@ def find_member(session: Session, node: Node, federation: Federation | Home, key
     rows = _LISTED.all(connection, wanted) or _PINNED.all(connection, wanted)  # or pinned by hand, without a list
     if not rows:
         return None
-    identity, pem, key_status, revoked_at, status, held_from, held_until, groups, sealing_key = rows[0]
+    identity, pem, key_status, revoked_at, retired_at, *of_peer = rows[0]
+    status, held_from, held_until, groups, sealing_key = of_peer
     key = read_public_key(pem)
     if key.keyid != keyid:  # the id is computed from the key, never believed
         return None
@@ -132,6 +134,7 @@ def find_member(session: Session, node: Node, federation: Federation | Home, key
         sealing_key=sealing_key or "",
         revoked_at=revoked_at,
         retired=key_status == RETIRED,
+        retired_at=retired_at,
     )
 
 
