@@ -423,7 +423,7 @@ def check_grant(record: Record, member: Member | None, grants: Grants | None) ->
         allowed = allowed and (not dataflow or grants.may_go(dataflow, record.stream))
     if not allowed:
         raise TrustError(
-            "grant-missing",  # NO_GRANT
+            "grant-missing",
             "授权不允许该节点向这些对象发布此类条目。",
             "No grant allows this node to publish this kind to these readers.",
         )

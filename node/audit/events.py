@@ -59,6 +59,7 @@ EVENTS: Mapping[str, Text] = {
     "federation.refound": Text("重建联合体", "federation founded anew"),
     "federation.pin": Text("固定锚点", "anchor pinned"),
     "list.published": Text("公布成员名录", "member list published"),
+    "member.drop-request": Text("搁置入会申请", "request to join put aside"),
     "list.taken": Text("采用成员名录", "member list taken"),
     "key.protect": Text("为密钥设口令", "passphrase set on keys"),
     "key.unprotect": Text("取消密钥口令", "passphrase taken off keys"),

@@ -129,9 +129,7 @@ def check_room(session: Session, node: Node, federation_id: str, origin: str) ->
     """Raise NetworkError with a time to come back where the list has expired and enough of this origin's waits."""
     if not is_expired(session, federation_id, node.clock()):
         return
-    held = select(func.count()).select_from(WaitingDocument)
-    held = held.where(WaitingDocument.code == EXPIRED, WaitingDocument.origin == origin)
-    if session.exec(held).one() >= MAX_WAITING_OF_ONE:
+    if _waiting_of(session, origin) >= MAX_WAITING_OF_ONE:
         raise NetworkError(
             EXPIRED,
             "成员名录已过期，须待更新后再收。",
@@ -192,6 +190,12 @@ def find_gaps(session: Session) -> list[Gap]:
         if sequence > (head or 0) + 1:
             gaps.append(Gap(origin, stream, (head or 0) + 1, sequence - 1))
     return gaps
+
+
+def _waiting_of(session: Session, origin: str) -> int:
+    """Count what waits of an origin, for whatever reason: behind one that waits for the list the next ones wait too."""
+    held = select(func.count()).select_from(WaitingDocument).where(WaitingDocument.origin == origin)
+    return session.exec(held).one()
 
 
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
@@ -405,6 +409,8 @@ def _keep_waiting(inbox: _Inbox, outcome: Outcome, envelope: bytes, via: str) ->
     if len(session.exec(select(WaitingDocument.id).limit(MAX_WAITING)).all()) >= MAX_WAITING:
         return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
     placed = outcome.record or outcome.refusal
+    if inbox.expired and placed and _waiting_of(session, placed.origin) >= MAX_WAITING_OF_ONE:
+        return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
     session.add(
         WaitingDocument(
             id=outcome.record_id,

@@ -38,7 +38,8 @@ from node.exchange.serving import Page
 from node.stream.log import log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
 from node.stream.models import Cosigned, Federation, OwnCheckpoint, Peer, PeerStatements, WitnessAsk, WitnessedLog
-from node.stream.service import ACTIVE, find_member, get_federation
+from node.stream.service import find_member, get_federation
+from node.stream.standing import active_at
 
 OP = "witness"
 SIGN_AGAIN = timedelta(days=1)  # also where nothing was added: the audit trail goes on
@@ -112,7 +113,7 @@ def missing_witnesses(session: Session, node: Node, federation: Federation, chec
 
 def active_members(session: Session, node: Node, federation: Federation) -> set[str]:
     """Return the ids of the active members, ourselves and the hub among them."""
-    peers = session.exec(select(Peer.id).where(Peer.federation == federation.id, Peer.status == ACTIVE)).all()
+    peers = session.exec(select(Peer.id).where(Peer.federation == federation.id, active_at(node.clock()))).all()
     return {*peers, node.node_id, federation.hub_id}
 
 

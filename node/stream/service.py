@@ -36,12 +36,12 @@ from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
 from node.stream.recovery import Head, check_may_sign, note_mark
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
+from node.stream.standing import ACTIVE, RETIRED, counts
 from schemas import has_schema, schema_digest
 
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
-ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
 VERSION = 1
 
 
@@ -54,7 +54,7 @@ _HOME = Prepared(
 )
 # statements of every request: built once
 _FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
-_OF_PEER = (col(Peer.status), col(Peer.groups), col(Peer.sealing_key))
+_OF_PEER = (col(Peer.status), col(Peer.held_from), col(Peer.held_until), col(Peer.groups), col(Peer.sealing_key))
 _OF_KEY = (col(PeerKey.retired_at), *_OF_PEER)
 _LISTED = Prepared(
     core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_KEY)
@@ -118,7 +118,8 @@ def find_member(session: Session, node: Node, federation: Federation | Home, key
     rows = _LISTED.all(connection, wanted) or _PINNED.all(connection, wanted)  # or pinned by hand, without a list
     if not rows:
         return None
-    identity, pem, key_status, revoked_at, retired_at, status, groups, sealing_key = rows[0]
+    identity, pem, key_status, revoked_at, retired_at, *of_peer = rows[0]
+    status, held_from, held_until, groups, sealing_key = of_peer
     key = read_public_key(pem)
     if key.keyid != keyid:  # the id is computed from the key, never believed
         return None
@@ -126,7 +127,8 @@ def find_member(session: Session, node: Node, federation: Federation | Home, key
         identity,
         federation.id,
         key,
-        active=status == ACTIVE or identity == node.node_id,  # an older key of our own
+        active=identity == node.node_id  # an older key of our own
+        or counts(status, held_from, held_until, node.clock()),
         is_hub=identity == federation.hub_id,
         groups=frozenset((groups or "").split()),
         sealing_key=sealing_key or "",
