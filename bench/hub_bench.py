@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from node.stream.service import append_record
 NODES = 1_500
 OBSERVATIONS = 55
 DEAD_SHARE = 10  # one in ten
+_UNKNOWN = ("/heads", "/witness", "/inclusion")  # the stubs are nodes of a release before these: they keep no log
 SILENT_SECONDS = 3.0  # what this bench allows a peer that says nothing
 LIMITS = {"ratio": 2.0, "memory_megabytes": 300.0, "dead_p95_ratio": 1.2}
 
@@ -49,14 +51,17 @@ LIMITS = {"ratio": 2.0, "memory_megabytes": 300.0, "dead_p95_ratio": 1.2}
 def make_stubs(folder: Path, count: int) -> dict[str, Any]:
     """Write the keys and the signed release of each stub; return the federation's id and the stubs by id."""
     exchange_bench.use_long_code_list()
-    federation, hub, stubs = new_identifier("f"), new_identifier("n"), {}
+    federation, hub = new_identifier("f"), new_identifier("n")
+    stubs: dict[str, dict[str, str]] = {}
     node = make_node(folder / "signer", federation)
     with node.database.write() as session:
         session.add(Federation(id=federation, name="bench", hub_id=hub, joined_at=datetime.now(UTC)))
     content = make_release("2026U", OBSERVATIONS)
     for _ in range(count):
         pem = new_private_pem()
-        one = Node(folder, node.settings, node.database, new_identifier("n"), read_signer(pem), node.secret)
+        home = folder / f"stub{len(stubs)}"
+        home.mkdir()
+        one = Node(home, node.settings, node.database, new_identifier("n"), read_signer(pem), node.secret)
         with node.database.write(durable=False) as session:
             envelope = append_record(
                 session, one, federation=federation, stream="all", kind="release", subject="MEM.all/2026U", revision=1,
@@ -92,17 +97,20 @@ async def serve_stubs(known: dict[str, Any]) -> None:
                 lines = head.decode().split("\r\n")
                 lengths = [line.partition(":")[2] for line in lines if line.lower().startswith("content-length:")]
                 body = await reader.readexactly(int(lengths[0])) if lengths else b""
-                page = answer(lines[0].split(" ")[1], body)
-                start = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(page)
-                writer.write(start + page)
+                path = lines[0].split(" ")[1]
+                status, page = (b"404 Not Found", b"{}") if path.endswith(_UNKNOWN) else (b"200 OK", answer(path, body))
+                start = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                writer.write(start % (status, len(page)) + page)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=256)
+    asyncio.get_running_loop().add_reader(sys.stdin, server.close)  # its end: whoever started us is gone
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    await server.serve_forever()
+    with suppress(asyncio.CancelledError):  # closed
+        await server.serve_forever()
 
 
 def make_hub(folder: Path, known: dict[str, Any], urls: dict[str, str]) -> Node:
@@ -203,6 +211,7 @@ def run(count: int = NODES) -> dict[str, Any]:
         (folder / "stubs.json").write_text(json.dumps(known), encoding="utf-8")
         server = subprocess.Popen(
             [sys.executable, "-m", "bench.hub_bench", "--job", json.dumps({"kind": "stubs", "folder": name})],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         try:

@@ -11,6 +11,7 @@ A refusal as an RFC 9457 problem keeps its own code. It is not signed: its code 
 An answer counts only when `open_answer` has verified it. Nothing here stores or retries.
 """
 
+import heapq
 import re
 import secrets
 import socket
@@ -18,9 +19,9 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -259,6 +260,54 @@ def _key_changed() -> TrustError:
     )
 
 
+@dataclass(order=True)
+class _Alarm:
+    """What is done at a time, unless it is dropped before."""
+
+    at: float
+    ring: Callable[[], None] | None = field(compare=False)
+
+
+class _Alarms:
+    """One thread that rings for all calls of a process: a timer's thread for each would cost more than the call."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._alarms: list[_Alarm] = []
+        self._thread: threading.Thread | None = None
+
+    def set(self, seconds: float, ring: Callable[[], None]) -> _Alarm:
+        """Ring in so many seconds, from another thread; `ring` must not wait."""
+        alarm = _Alarm(time.monotonic() + seconds, ring)
+        with self._changed:
+            heapq.heappush(self._alarms, alarm)
+            if self._thread is None or not self._thread.is_alive():  # the first call, also of a forked process
+                self._thread = threading.Thread(target=self._wait, name="deadlines", daemon=True)
+                self._thread.start()
+            elif self._alarms[0] is alarm:
+                self._changed.notify()
+        return alarm
+
+    def drop(self, alarm: _Alarm) -> None:
+        """Do not ring; once this has returned, it does not."""
+        with self._changed:
+            alarm.ring = None
+
+    def _wait(self) -> None:
+        with self._changed:
+            while True:
+                wait = self._alarms[0].at - time.monotonic() if self._alarms else None
+                if wait is None or wait > 0:
+                    self._changed.wait(wait)
+                    continue
+                ring = heapq.heappop(self._alarms).ring
+                if ring is not None:
+                    ring()
+
+
+_ALARMS = _Alarms()
+
+
 class _Watch:
     """Ends a call at its deadline, even while the other side drips header bytes: timeouts of sockets start anew."""
 
@@ -272,13 +321,11 @@ class _Watch:
     def until(self, seconds: float) -> Iterator[dict[str, Any]]:
         """Watch the calls within the block; give the httpx extensions which they need."""
         self.expired = False
-        timer = threading.Timer(seconds, self._expire)
-        timer.daemon = True
-        timer.start()
+        alarm = _ALARMS.set(seconds, self._expire)
         try:
             yield {"trace": self._trace}
         finally:
-            timer.cancel()
+            _ALARMS.drop(alarm)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, inspect, update
+from sqlalchemy import Connection, Engine, bindparam, event, inspect, update
+from sqlalchemy import select as core_select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import DateTime, TypeDecorator
-from sqlmodel import Field, Session, SQLModel, create_engine, select
+from sqlmodel import Field, Session, SQLModel, col, create_engine, select
 
 from federation.errors import StorageError
 from node.migration import add_missing_columns, describe_tables
-from node.prepared import run_on_driver
+from node.prepared import Prepared, run_on_driver
 
 BUSY_SECONDS = 10
 
@@ -59,20 +60,24 @@ class Meta(SQLModel, table=True):
     value: str
 
 
+_NAMED = col(Counter.name) == bindparam("counter")
+_NEXT = Prepared(update(Counter).where(_NAMED).values(value=Counter.value + 1).returning(col(Counter.value)))
+_LOCK = Prepared(core_select(col(Counter.value)).where(_NAMED).with_for_update())
+
+
 def next_number(session: Session, name: str) -> int:
     """Return the next number of the counter `name`; its row stays locked until this transaction ends."""
-    statement = update(Counter).where(Counter.name == name).values(value=Counter.value + 1)  # type: ignore[arg-type]
-    number = session.execute(statement.returning(Counter.value)).scalar_one_or_none()  # type: ignore[call-overload]
-    if number is None:
-        session.add(Counter(name=name, value=1))
-        session.flush()
-        return 1
-    return int(number)
+    rows = _NEXT.all(session.connection(), {"counter": name})
+    if rows:
+        return int(rows[0][0])
+    session.add(Counter(name=name, value=1))
+    session.flush()
+    return 1
 
 
 def lock_number(session: Session, name: str) -> None:
     """Hold the counter `name` until this transaction ends without taking a number."""
-    session.exec(select(Counter.value).where(Counter.name == name).with_for_update()).first()
+    _LOCK.all(session.connection(), {"counter": name})
 
 
 def last_number(session: Session, name: str) -> int:

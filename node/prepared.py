@@ -43,7 +43,8 @@ class Prepared:
             raise TypeError("a statement whose text depends on its values, as `IN` a list, cannot be prepared")
         columns = enumerate(self._statement.selected_columns if isinstance(self._statement, Select) else ())
         leave = {at: column.type.dialect_impl(dialect).result_processor(dialect, None) for at, column in columns}
-        enter = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
+        binds = compiled.bind_names.items()  # their names in the text: in `binds` a constant has another
+        enter = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in binds}
         found = _Compiled(
             str(compiled),
             compiled.params,

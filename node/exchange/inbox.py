@@ -230,7 +230,9 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
     if placeholder is not None:
         inbox.session.delete(placeholder)
         inbox.session.flush()
-    stored = keep(inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged")
+    stored = keep(
+        inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged", flush=False
+    )
     outcome = _judge(inbox, stored, record)
     if stored.origin == inbox.node.node_id:  # our own, back after a restore: it goes out again, to be sure
         fill_outbox(inbox.session, inbox.node.node_id, inbox.federation, stored)

@@ -22,7 +22,7 @@ from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.routes import STICK
-from node.stream.memberlist import find_state, load_list_files, note_seen, open_held, store_list, take_members
+from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list, take_members
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.peers import list_peers, member_of
 from node.stream.service import ACTIVE, find_federation
@@ -95,10 +95,13 @@ def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
 
 
 def note_versions(node: Node, peer: Peer | Member, body: dict[str, object]) -> None:
-    """Remember what a peer's signed answer says of the list it holds."""
+    """Remember what a peer's signed answer says of the list it holds; nothing is written where that is no news."""
     told = body.get("membership")
     if not isinstance(told, dict):
         return
+    with node.database.read() as session:
+        if is_seen(session, peer.federation, told):
+            return
     with node.database.write() as session:
         state = find_state(session, peer.federation)
         if state is not None:

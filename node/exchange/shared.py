@@ -9,7 +9,8 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Dialect, Table, delete, insert
+from sqlalchemy import Dialect, Table, bindparam, delete, insert, or_
+from sqlalchemy import select as core_select
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -17,11 +18,30 @@ from sqlmodel.sql.expression import SelectOfScalar
 from federation.catalogue import load_catalogue
 from federation.observations import ReleaseReader
 from node.exchange.models import SharedFigure
+from node.prepared import Prepared
 from node.stream.models import StoredRecord
 from node.stream.service import CURRENT, EQUIVOCAL
 
 KIND = "release"
 _TABLE: Table = SharedFigure.__table__  # type: ignore[attr-defined]
+_CLEAR = Prepared(
+    delete(_TABLE).where(
+        *(_TABLE.c[name] == bindparam(name) for name in ("federation", "origin", "period", "dataflow"))
+    )
+)
+_NEWER = Prepared(
+    core_select(col(StoredRecord.id))
+    .where(
+        col(StoredRecord.federation) == bindparam("federation"),
+        col(StoredRecord.origin) == bindparam("origin"),
+        col(StoredRecord.stream) == bindparam("stream"),
+        col(StoredRecord.kind) == KIND,
+        col(StoredRecord.subject) == bindparam("subject"),
+        col(StoredRecord.revision) > bindparam("revision"),
+        or_(col(StoredRecord.state) == CURRENT, col(StoredRecord.state) == EQUIVOCAL),
+    )
+    .limit(1)
+)
 
 
 @cache
@@ -40,22 +60,9 @@ def take_release(session: Session, record: StoredRecord, content: dict[str, Any]
     if _has_newer(session, record):
         return
     period, dataflow = content["period"], content["dataflow"]
-    session.execute(
-        delete(_TABLE).where(
-            _TABLE.c.federation == record.federation,
-            _TABLE.c.origin == record.origin,
-            _TABLE.c.period == period,
-            _TABLE.c.dataflow == dataflow,
-        )
-    )
-    same = {
-        "federation": record.federation,
-        "origin": record.origin,
-        "period": period,
-        "dataflow": dataflow,
-        "record_id": record.id,
-        "revision": record.revision,
-    }
+    place = {"federation": record.federation, "origin": record.origin, "period": period, "dataflow": dataflow}
+    _CLEAR.run(session.connection(), place)
+    same = {**place, "record_id": record.id, "revision": record.revision}
     rates = [{**same, **item._asdict()} for item in observations if item.denominator is not None]
     others = [
         {**same, "indicator": code, "dims": dims, "status": status, "value": value}
@@ -124,13 +131,11 @@ def _insert_statement(dialect: Dialect, columns: tuple[str, ...]) -> SQLCompiler
 
 
 def _has_newer(session: Session, record: StoredRecord) -> bool:
-    newer = select(StoredRecord.id).where(
-        StoredRecord.federation == record.federation,
-        StoredRecord.origin == record.origin,
-        StoredRecord.stream == record.stream,
-        StoredRecord.kind == KIND,
-        StoredRecord.subject == record.subject,
-        StoredRecord.revision > record.revision,
-        col(StoredRecord.state).in_((CURRENT, EQUIVOCAL)),
-    )
-    return session.exec(newer.limit(1)).first() is not None
+    wanted = {
+        "federation": record.federation,
+        "origin": record.origin,
+        "stream": record.stream,
+        "subject": record.subject,
+        "revision": record.revision,
+    }
+    return bool(_NEWER.all(session.connection(), wanted))

@@ -16,11 +16,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from sqlmodel import Session
+from sqlalchemy import bindparam, update
+from sqlalchemy import select as core_select
+from sqlmodel import Session, col
 
 from federation.acceptance import Verdict
 from federation.client import Link
 from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
+from federation.keys import Member
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -36,6 +39,7 @@ from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.revocation import apply_revocations, fetch_proofs
 from node.exchange.routes import STICK, list_called
 from node.exchange.witness import exchange_cosignatures
+from node.prepared import Prepared
 from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Federation, Peer
@@ -50,6 +54,18 @@ MAX_PAGES = 10_000  # of one visit; a peer that always has more is visited again
 MAX_GAP_REQUESTS = 200
 MAX_WAIT_SECONDS = 25  # of one poll: proxies cut what is silent for longer
 _GAP_RECORDS = 50
+_OF_PEER = (col(Peer.federation) == bindparam("the_federation")) & (col(Peer.id) == bindparam("peer"))
+_PLACE = Prepared(
+    core_select(col(Peer.failures), col(Peer.last_error), col(Federation.hub_id))
+    .select_from(Peer)
+    .join(Federation, col(Federation.id) == col(Peer.federation))
+    .where(_OF_PEER)
+)
+_CURSOR = Prepared(core_select(col(Peer.cursor)).where(_OF_PEER))
+_READ_UP_TO = Prepared(update(Peer).where(_OF_PEER).values(cursor=bindparam("position")))
+_SUCCEEDED = Prepared(
+    update(Peer).where(_OF_PEER).values(last_success_at=bindparam("at"), skew_seconds=bindparam("skew"))
+)
 
 OnResult = Callable[["PeerResult"], None]
 
@@ -84,6 +100,19 @@ class _Visit:
     delivered: int = 0
     refused: int = 0
     skew_seconds: int = 0
+    met: bool = False  # a verified answer has come
+    well: bool = False  # all was done
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a visit must know before it speaks."""
+
+    provider: Member
+    versions: dict[str, int]  # of the member list that we hold
+    expired: bool
+    we_are_hub: bool
+    backing_off: bool
 
 
 def run_now(
@@ -225,19 +254,19 @@ def _visit(node: Node, handlers: Handlers, peer: Peer, connect: Connect, *, by_h
     lease = _take_turn(node, peer, patient=by_hand)
     if lease is None:
         return PeerResult(peer.id, peer.name, BUSY)
-    start = time.monotonic()
+    began = time.monotonic()
     visit = _Visit(node, handlers, peer, lease)
     error: GonghuiError | None = None
     try:
-        with node.database.read() as session:
-            provider = member_of(session, peer)
+        start = _read_start(visit)
         with connect(node, peer.url) as client:
-            _converse(visit, link_to(node, client, provider))
+            _converse(visit, link_to(node, client, start.provider), start)
+        visit.well = True
     except GonghuiError as caught:
         error = caught
         _note_failure(visit, caught)
     finally:
-        lease.release(error=error.code if error else "")
+        _end(visit, error.code if error else "")
     return PeerResult(
         peer.id,
         peer.name,
@@ -249,7 +278,7 @@ def _visit(node: Node, handlers: Handlers, peer: Peer, connect: Connect, *, by_h
         visit.refused,
         dict(visit.received),
         visit.skew_seconds,
-        round(time.monotonic() - start, 3),
+        round(time.monotonic() - began, 3),
     )
 
 
@@ -266,23 +295,47 @@ def _take_turn(node: Node, peer: Peer, *, patient: bool) -> HeldLease | None:
         time.sleep(0.1)
 
 
-def _converse(visit: _Visit, link: Link) -> None:
+def _read_start(visit: _Visit) -> _Start:
+    """Read all at once, in the one snapshot that was taken under the lease; raise TrustError for an unsound key."""
+    peer = visit.peer
+    with visit.node.database.read() as session:
+        rows = _PLACE.all(session.connection(), {"the_federation": peer.federation, "peer": peer.id})
+        if not rows:
+            raise Conflict("peer-unknown", "没有这个对端，请看 gonghui peer list。", "No such peer; see `peer list`.")
+        failures, last_error, hub_id = rows[0]
+        return _Start(
+            member_of(session, peer),
+            versions_of(session, peer.federation),
+            is_expired(session, peer.federation, visit.node.clock()),
+            hub_id == visit.node.node_id,
+            bool(failures or last_error),
+        )
+
+
+def _end(visit: _Visit, code: str) -> None:
+    """Note how it went and give the lease back."""
+    noted = {"the_federation": visit.peer.federation, "peer": visit.peer.id, "at": visit.node.clock()}
+    with visit.node.database.note() as connection:
+        if visit.well:
+            _SUCCEEDED.run(connection, {**noted, "skew": visit.skew_seconds})
+        visit.lease.release_in(connection, error=code)
+
+
+def _converse(visit: _Visit, link: Link, start: _Start) -> None:
     node = visit.node
     asked_at = node.clock()
-    with node.database.read() as session:
-        versions = versions_of(session, visit.peer.federation)
-        expired = is_expired(session, visit.peer.federation, asked_at)
-    answer = link.ask("ping", {"membership": versions} if versions else {}, at=asked_at)
+    answer = link.ask("ping", {"membership": start.versions} if start.versions else {}, at=asked_at)
     note_versions(node, visit.peer, answer.body)
-    visit.skew_seconds = round((answer.issued_at - asked_at).total_seconds())
-    with node.database.write(durable=False) as session:
-        note_contact(_row(session, visit), visit.skew_seconds)
+    visit.skew_seconds, visit.met = round((answer.issued_at - asked_at).total_seconds()), True
+    if start.backing_off:
+        with node.database.write(durable=False) as session:
+            note_contact(_row(session, visit), visit.skew_seconds)
     recovering.take_back(node, link, visit.handlers, answer.body.get("yours"))
     recovering.give_back(node, link, answer.body.get("lost"))
     tally = push_outbox(node, link, go_on=lambda: _renew(visit))
     visit.delivered, visit.refused = tally.delivered, tally.refused
-    by_hub = not (visit.peer.is_hub or _we_are_hub(node, visit.peer))  # another college's records come by the hub
-    if not (expired or by_hub):  # what is new would only wait here; at its sender it waits as well
+    by_hub = not (visit.peer.is_hub or start.we_are_hub)  # another college's records come by the hub
+    if not (start.expired or by_hub):  # what is new would only wait here; at its sender it waits as well
         _pull(visit, link)
         _ask_missing(visit, link)
     _renew(visit)
@@ -291,13 +344,6 @@ def _converse(visit: _Visit, link: Link) -> None:
     fetch_proofs(node, link, visit.handlers)
     if visit.peer.is_hub:
         visit.received.update(visit_mailbox(node, link, visit.handlers).records)
-    with node.database.write(durable=False) as session:
-        _row(session, visit).last_success_at = node.clock()
-
-
-def _we_are_hub(node: Node, peer: Peer) -> bool:
-    with node.database.read() as session:
-        return session.get_one(Federation, peer.federation).hub_id == node.node_id
 
 
 def _row(session: Session, visit: _Visit) -> Peer:
@@ -321,8 +367,11 @@ def _note_failure(visit: _Visit, error: GonghuiError) -> None:
     if not isinstance(error, NetworkError | TrustError):
         return
     with visit.node.database.write() as session:
+        row = _row(session, visit)
+        if visit.met:
+            row.skew_seconds = visit.skew_seconds
         note_failure(
-            _row(session, visit),
+            row,
             error.code,
             visit.node.clock(),
             visit.node.settings.sync,
@@ -333,24 +382,23 @@ def _note_failure(visit: _Visit, error: GonghuiError) -> None:
 def _pull(visit: _Visit, link: Link) -> None:
     """Pull page by page; the records of a page and the cursor behind it are kept together or not at all."""
     node = visit.node
+    place = {"the_federation": visit.peer.federation, "peer": visit.peer.id}
     with node.database.read() as session:
-        cursor = _row_cursor(session, visit)
+        [(cursor,)] = _CURSOR.all(session.connection(), place)
     for _ in range(MAX_PAGES):
         _renew(visit)
         answer = link.ask("pull", {"cursor": cursor, "limit": node.settings.exchange.page_records}, at=node.clock())
         if answer.cursor < cursor or ((answer.enclosed or answer.more) and answer.cursor == cursor):
             raise TrustError("cursor-stuck", "对端的页码不前进。", "The peer's cursor does not move on.")
+        if answer.cursor == cursor:  # nothing new, mostly: then nothing is written
+            return
         with node.database.write() as session:
             for envelope in answer.enclosed:
                 _receive(session, visit, envelope.raw)
-            _row(session, visit).cursor = answer.cursor
+            _READ_UP_TO.run(session.connection(), {**place, "position": answer.cursor})
         cursor = answer.cursor
         if not answer.more:
             return
-
-
-def _row_cursor(session: Session, visit: _Visit) -> int:
-    return session.get_one(Peer, (visit.peer.federation, visit.peer.id)).cursor
 
 
 def _receive(session: Session, visit: _Visit, envelope: bytes) -> Verdict:

@@ -10,15 +10,38 @@ import secrets
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import text
-from sqlmodel import Session, col, select, update
+from sqlalchemy import Connection, bindparam, or_, text
+from sqlalchemy import update as core_update
+from sqlmodel import Session, col, select
 
 from node.clock import Clock
-from node.db import Database
+from node.db import Database, UtcDateTime
+from node.prepared import Prepared
 from node.stream.models import Lease
 
+_FREE = Prepared(
+    core_update(Lease)
+    .where(
+        col(Lease.name) == bindparam("the_name"), or_(col(Lease.holder) == "", col(Lease.expires_at) <= bindparam("at"))
+    )
+    .values(holder=bindparam("by"), started_at=bindparam("at"), expires_at=bindparam("until"))
+)
+_FIRST = Prepared(
+    text(
+        "INSERT INTO lease (name, holder, error, started_at, expires_at) VALUES (:the_name, :by, '', :at, :until)"
+        " ON CONFLICT DO NOTHING"
+    ).bindparams(bindparam("at", type_=UtcDateTime()), bindparam("until", type_=UtcDateTime()))
+)
+_MINE = (col(Lease.name) == bindparam("the_name")) & (col(Lease.holder) == bindparam("by"))
+_RENEW = Prepared(core_update(Lease).where(_MINE).values(expires_at=bindparam("until")))
+_RELEASE = Prepared(
+    core_update(Lease)
+    .where(_MINE)
+    .values(holder="", expires_at=None, due_at=bindparam("due"), finished_at=bindparam("at"), error=bindparam("code"))
+)
 _ENSURE = text("INSERT INTO lease (name, holder, error) VALUES (:name, '', '') ON CONFLICT DO NOTHING")
 
 
@@ -34,22 +57,29 @@ class HeldLease:
 
     def renew(self) -> bool:
         """Go on holding it; return False where somebody else has taken it since."""
-        return self._change(expires_at=self.clock() + timedelta(seconds=self.seconds))
+        until = self.clock() + timedelta(seconds=self.seconds)
+        with self.database.note() as connection:
+            return _RENEW.run(connection, {"the_name": self.name, "by": self.holder, "until": until}) == 1
 
     def release(self, *, due_at: datetime | None = None, error: str = "") -> None:
         """Give it back; note when the thing is due again and how it went."""
-        self._change(holder="", expires_at=None, due_at=due_at, finished_at=self.clock(), error=error)
+        with self.database.note() as connection:
+            self.release_in(connection, due_at=due_at, error=error)
 
-    def _change(self, **values: object) -> bool:
-        with self.database.write(durable=False) as session:
-            mine = (col(Lease.name) == self.name) & (col(Lease.holder) == self.holder)
-            return session.execute(update(Lease).where(mine).values(**values)).rowcount == 1  # type: ignore[attr-defined, no-any-return]
+    def release_in(self, connection: Connection, *, due_at: datetime | None = None, error: str = "") -> None:
+        """As `release`, within the caller's transaction."""
+        ended = {"due": due_at, "at": self.clock(), "code": error}
+        _RELEASE.run(connection, {"the_name": self.name, "by": self.holder, **ended})
 
 
 def take_lease(
     database: Database, clock: Clock, name: str, *, seconds: float, only_when_due: bool = False
 ) -> HeldLease | None:
     """Take the lease `name` for `seconds`; return None where another holds it, or where it is not due yet."""
+    if not only_when_due:
+        held = _take_free(database, clock, name, seconds)
+        if held is not None:
+            return held
     with database.write(durable=False) as session:
         row = _lock(session, name)
         now = clock()
@@ -63,6 +93,15 @@ def take_lease(
         return HeldLease(database, clock, name, row.holder, seconds)
 
 
+def _take_free(database: Database, clock: Clock, name: str, seconds: float) -> HeldLease | None:
+    """Take the lease in one statement, where nobody has it, or nobody ever had; else return None."""
+    holder, now = _new_holder(), clock()
+    wanted = {"the_name": name, "by": holder, "at": now, "until": now + timedelta(seconds=seconds)}
+    with database.note() as connection:
+        taken = _FREE.run(connection, wanted) == 1 or _FIRST.run(connection, wanted) == 1
+    return HeldLease(database, clock, name, holder, seconds) if taken else None
+
+
 def find_lease(session: Session, name: str) -> Lease | None:
     """Return what is known of the lease `name`: when it ran, how it ended, when it is due."""
     return session.get(Lease, name)
@@ -74,8 +113,12 @@ def _lock(session: Session, name: str) -> Lease:
 
 
 def _new_holder() -> str:
-    pid = os.getpid()
-    return f"{socket.gethostname()}|{pid}|{_started(pid)}|{secrets.token_hex(8)}"
+    return f"{_process(os.getpid())}|{secrets.token_hex(8)}"
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> str:
+    return f"{socket.gethostname()}|{pid}|{_started(pid)}"
 
 
 def _is_gone(holder: str) -> bool:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, delete, select
 
 from federation.anchor import build_anchor
@@ -18,12 +20,18 @@ from federation.metadata import TARGETS
 from federation.roll import KeyEntry, MemberEntry
 from node.audit import write_audit
 from node.context import Node
+from node.prepared import Prepared
 from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
 from node.stream.outbox import turn_outbox
 from node.stream.peers import find_peer, list_peers
 from node.stream.service import ACTIVE, SUSPENDED
 
+_STATE = Prepared(
+    core_select(col(MemberListState.versions), col(MemberListState.expires_at), col(MemberListState.seen)).where(
+        col(MemberListState.federation) == bindparam("federation")
+    )
+)
 ANCHOR = "anchor.json"  # served beside the list's files, made from them
 
 
@@ -34,8 +42,8 @@ def find_state(session: Session, federation_id: str) -> MemberListState | None:
 
 def is_expired(session: Session, federation_id: str, now: datetime) -> bool:
     """Tell whether the federation has a list and that has expired: new records wait until it is renewed."""
-    state = find_state(session, federation_id)
-    return state is not None and state.expires_at is not None and state.expires_at <= now
+    rows = _STATE.all(session.connection(), {"federation": federation_id})
+    return bool(rows) and rows[0][1] is not None and rows[0][1] <= now
 
 
 def load_list_files(session: Session, federation_id: str) -> dict[str, bytes]:
@@ -61,8 +69,14 @@ def open_held(session: Session, federation_id: str, now: datetime) -> MemberList
 
 def versions_of(session: Session, federation_id: str) -> dict[str, int]:
     """Return the versions of the list that is held, by role; nothing where there is none."""
-    state = find_state(session, federation_id)
-    return json.loads(state.versions) if state else {}
+    rows = _STATE.all(session.connection(), {"federation": federation_id})
+    return json.loads(rows[0][0]) if rows else {}
+
+
+def is_seen(session: Session, federation_id: str, versions: Mapping[str, object]) -> bool:
+    """Tell whether somebody's word has named these versions before, or there is no list to compare with."""
+    rows = _STATE.all(session.connection(), {"federation": federation_id})
+    return not rows or not _higher(json.loads(rows[0][2]), versions)
 
 
 def list_version(session: Session, federation_id: str) -> int:
@@ -73,11 +87,17 @@ def list_version(session: Session, federation_id: str) -> int:
 def note_seen(state: MemberListState, versions: Mapping[str, object], peer_id: str) -> None:
     """Remember the highest versions that anybody's signed word has named."""
     seen: dict[str, int] = json.loads(state.seen)
-    for role, version in versions.items():
-        if type(version) is int and seen.get(role, 0) < version < 2**53:
-            seen[role] = version
-            state.seen_from = peer_id
-    state.seen = json.dumps(seen, sort_keys=True)
+    higher = _higher(seen, versions)
+    if higher:
+        state.seen, state.seen_from = json.dumps(seen | higher, sort_keys=True), peer_id
+
+
+def _higher(seen: Mapping[str, int], versions: Mapping[str, object]) -> dict[str, int]:
+    return {
+        role: version
+        for role, version in versions.items()
+        if type(version) is int and seen.get(role, 0) < version < 2**53
+    }
 
 
 def store_list(session: Session, node: Node, found: MemberList, *, source: str) -> None:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from secrets import SystemRandom
 from typing import Any
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from federation.errors import InputRefused, TrustError
@@ -16,11 +18,20 @@ from node.audit import write_audit
 from node.config import SyncSection
 from node.context import NODE_ID
 from node.db import Meta
+from node.prepared import Prepared
 from node.stream.models import Federation, MemberListState, Peer, PeerKey, PeerRead, StoredRecord
 from node.stream.service import ACTIVE, CURRENT, SUSPENDED
 
 MEMBER_LIST = "member-list"
 _RANDOM = SystemRandom()
+_FURTHER = Prepared(
+    core_select(col(PeerKey.public_key)).where(
+        col(PeerKey.federation) == bindparam("federation"),
+        col(PeerKey.peer_id) == bindparam("peer"),
+        col(PeerKey.status) == ACTIVE,
+        col(PeerKey.keyid) != bindparam("keyid"),
+    )
+)
 
 
 def find_peer(session: Session, federation_id: str, peer_id: str) -> Peer | None:
@@ -60,14 +71,8 @@ def member_of(session: Session, peer: Peer) -> Member:
     key = read_public_key(peer.public_key)
     if key.keyid != peer.keyid:
         raise TrustError("key-id-mismatch", "公钥与其编号不符。", "A public key does not belong to its id.")
-    further = session.exec(
-        select(PeerKey.public_key).where(
-            PeerKey.federation == peer.federation,
-            PeerKey.peer_id == peer.id,
-            PeerKey.status == ACTIVE,
-            PeerKey.keyid != peer.keyid,
-        )
-    ).all()
+    wanted = {"federation": peer.federation, "peer": peer.id, "keyid": peer.keyid}
+    further = _FURTHER.all(session.connection(), wanted)
     return Member(
         peer.id,
         peer.federation,
@@ -76,7 +81,7 @@ def member_of(session: Session, peer: Peer) -> Member:
         is_hub=peer.is_hub,
         groups=frozenset(peer.groups.split()),
         sealing_key=peer.sealing_key,
-        other_keys=tuple(read_public_key(pem) for pem in further),
+        other_keys=tuple(read_public_key(pem) for (pem,) in further),
     )
 
 

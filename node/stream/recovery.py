@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import event
+from sqlalchemy import bindparam, event
+from sqlalchemy import select as core_select
 from sqlmodel import Field, Session, SQLModel, col, delete, func, select
 
 from federation.errors import Conflict
 from node.context import Node
 from node.db import Counter, UtcDateTime
+from node.prepared import Prepared
 from node.stream.models import Federation, Peer, StoredRecord
 
 MARK_FILE = "node.mark"
@@ -38,6 +40,14 @@ class Recovery(SQLModel, table=True):
     federation: str = Field(primary_key=True)
     cause: str  # command, mark, peer
     since_at: datetime = Field(sa_type=UtcDateTime)
+
+
+_RECOVERING = Prepared(core_select(col(Recovery.cause)).where(col(Recovery.federation) == bindparam("federation")))
+_HEADS = Prepared(
+    core_select(col(StoredRecord.stream), func.max(col(StoredRecord.sequence)))
+    .where(col(StoredRecord.federation) == bindparam("federation"), col(StoredRecord.origin) == bindparam("origin"))
+    .group_by(col(StoredRecord.stream))
+)
 
 
 class RecoveryAnswer(SQLModel, table=True):
@@ -107,7 +117,7 @@ def begin(session: Session, node: Node, federation_id: str, cause: str, *, anew:
         return
     session.execute(delete(RecoveryAnswer).where(col(RecoveryAnswer.federation) == federation_id))
     session.merge(Recovery(federation=federation_id, cause=cause, since_at=node.clock()))
-    counter = session.get(Counter, "log")
+    counter = session.get(Counter, "log", populate_existing=True)
     if counter is not None:  # readers' cursors may lie beyond our log's end
         counter.value += LEAP
         session.add(counter)
@@ -116,7 +126,7 @@ def begin(session: Session, node: Node, federation_id: str, cause: str, *, anew:
 
 def is_recovering(session: Session, federation_id: str) -> bool:
     """Tell whether this node still waits for readers of that federation."""
-    return session.get(Recovery, federation_id) is not None
+    return bool(_RECOVERING.all(session.connection(), {"federation": federation_id}))
 
 
 def note_answer(session: Session, node: Node, federation: Federation, peer_id: str) -> None:
@@ -147,12 +157,7 @@ def own_heads(session: Session, node: Node, federation_id: str) -> dict[str, int
 
 def heads_of(session: Session, federation_id: str, origin: str) -> dict[str, int]:
     """Return the last sequence held of each stream of an origin."""
-    rows = session.exec(
-        select(StoredRecord.stream, func.max(StoredRecord.sequence))
-        .where(StoredRecord.federation == federation_id, StoredRecord.origin == origin)
-        .group_by(StoredRecord.stream)
-    ).all()
-    return dict(rows)
+    return dict(_HEADS.all(session.connection(), {"federation": federation_id, "origin": origin}))
 
 
 def _missing_readers(session: Session, node: Node, federation: Federation, stream: str) -> set[str]:

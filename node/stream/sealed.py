@@ -9,6 +9,8 @@ the database, like all else that this node knows, so that a lost key costs nothi
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -28,6 +30,7 @@ from federation.sealing import (
     unseal,
 )
 from node.context import Node
+from node.prepared import Prepared
 from node.stream.models import Federation, MemberListState, Peer, StoredRecord
 
 
@@ -43,13 +46,21 @@ class Sealing:
 GROUP_PREFIX, NODE_PREFIX = "group:", "node:"
 CURRENT = "current"
 ACTIVE = "active"
+_LISTED_GROUPS = Prepared(
+    core_select(col(MemberListState.own_groups)).where(col(MemberListState.federation) == bindparam("federation"))
+)
+_PINNED_GROUPS = Prepared(
+    core_select(col(Peer.groups)).where(
+        col(Peer.federation) == bindparam("federation"), col(Peer.id) == bindparam("own")
+    )
+)
 
 
 def own_member(session: Session, node: Node, federation: Federation) -> Member:
     """Return ourselves as the member list names us."""
-    state = session.get(MemberListState, federation.id)
-    row = None if state else session.get(Peer, (federation.id, node.node_id))
-    groups = frozenset((state.own_groups if state else row.groups if row else "").split())
+    connection, wanted = session.connection(), {"federation": federation.id, "own": node.node_id}
+    rows = _LISTED_GROUPS.all(connection, {"federation": federation.id}) or _PINNED_GROUPS.all(connection, wanted)
+    groups = frozenset(rows[0][0].split() if rows else ())
     is_hub = federation.hub_id == node.node_id
     return Member(node.node_id, federation.id, node.signer.public_key, is_hub=is_hub, groups=groups)
 

@@ -193,9 +193,19 @@ def append_record(
 
 
 def keep(
-    session: Session, record: Record, *, position: int, stored_at: datetime, state: str = CURRENT, code: str = ""
+    session: Session,
+    record: Record,
+    *,
+    position: int,
+    stored_at: datetime,
+    state: str = CURRENT,
+    code: str = "",
+    flush: bool = True,
 ) -> StoredRecord:
-    """Store a record, own or received, at its position, with its leaf in the log."""
+    """Store a record, own or received, at its position, with its leaf in the log.
+
+    Without `flush` it is written when the caller flushes, its state settled.
+    """
     stored = StoredRecord(
         id=record.id,
         position=position,
@@ -215,7 +225,8 @@ def keep(
         opened=b"" if record.kind == GROUP_KEY else record.opened,
     )
     session.add(stored)
-    session.flush()
+    if flush:
+        session.flush()
     append_leaf(session, record.id)
     return stored
 
