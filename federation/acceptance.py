@@ -45,7 +45,7 @@ from federation.validation import check_schema
 from schemas import has_schema, schema_digest
 
 VERSION = 1
-KEY_REVOKED = "key-revoked"
+KEY_REVOKED, KEY_RETIRED = "key-revoked", "key-retired"
 NO_KEYS = Keyring()
 _PLACE = ("version", "origin", "audience", "stream", "sequence", "previous", "issued_at")
 WAITING_CODES = frozenset({"key-unknown", "sequence-gap"})
@@ -156,6 +156,9 @@ class Held:
     sequence: int
     placeholder: bool = False
     sealed: bool = False
+    origin: str = ""
+    stream: str = ""
+    previous: str = ""
 
 
 class Memory(Protocol):
@@ -275,7 +278,7 @@ def open_receipt(envelope: Envelope, issuer: Member) -> Receipt:
 
 
 def _read_record(envelope: Envelope, find_member: Callable[[str], Member | None]) -> tuple[Record, Member]:
-    member = signing_member(envelope, find_member)  # 4 key of an active member
+    member = signing_member(envelope, find_member, older_keys=True)  # 4 key of an active member, however old
     check_signature(envelope, member.key)  # 5 signature over the payload bytes
     payload = read_object(envelope.payload)  # 6 strict JSON, once
     if payload.get("version") != VERSION or isinstance(payload["version"], bool):
@@ -368,32 +371,46 @@ def _check_audience(record: Record, member: Member, reader: Reader) -> None:
 
 
 def _place(record: Record, memory: Memory) -> Outcome:
-    """Step 9: the record is new, and follows the one before it."""
+    """Step 9: the record is new, and follows the one before it.
+
+    What its origin signed takes a placeholder's place whatever id the refusal names, and its own `previous` counts
+    beside one: a refusal is somebody else's word.
+    """
     outcome = Outcome(Verdict.PLACED, "", record.id, record)
     there = memory.find_at(record.origin, record.stream, record.sequence)
-    if there is not None:
-        if there.id != record.id:
-            return replace(outcome, verdict=Verdict.REFUSED, code="equivocation", conflicts_with=there.id)
-        if not there.placeholder:
-            return replace(outcome, verdict=Verdict.DUPLICATE)
-        before = memory.find_at(record.origin, record.stream, record.sequence - 1)
-    else:
+    if there is None:
         before = memory.find_head(record.origin, record.stream)
         have = before.sequence if before else 0
         if record.sequence != have + 1:
             return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
-    if record.previous != (before.id if before else ""):
-        first = before.id if before and not before.placeholder else ""  # two ids at the place before: a contradiction
-        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=first)
+    elif not there.placeholder:
+        if there.id != record.id:
+            return replace(outcome, verdict=Verdict.REFUSED, code="equivocation", conflicts_with=there.id)
+        return replace(outcome, verdict=Verdict.DUPLICATE)
+    else:
+        before = memory.find_at(record.origin, record.stream, record.sequence - 1)
+        after = memory.find_at(record.origin, record.stream, record.sequence + 1)
+        if after is not None and not after.placeholder and after.previous != record.id:
+            return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=after.id)
+    vouched = before is not None and before.placeholder and record.previous != ""
+    held = before.id if before else ""
+    if record.previous != held and not vouched:  # two ids at the place before: a contradiction
+        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=held)
     return outcome
 
 
 def _check_key(record: Record, memory: Memory) -> None:
-    """Before the inner steps: what a revoked key signed is unproven, unless evidence shows that it is older."""
+    """Before the inner steps: what an older key signed is unproven, unless evidence shows that it is older.
+
+    Of a key that was merely retired, the record's own time is believed up to then: nobody calls it stolen.
+    """
     member = memory.find_member(record.keyid)
     revoked_at = member.revoked_at if member else None
     if revoked_at is not None and not memory.is_older(record.id, revoked_at):
         raise TrustError(KEY_REVOKED, "签名密钥已作废，且无证据表明签于作废之前。", "Its key was revoked; unproven.")
+    rested_at = member.retired_at if member else None
+    if rested_at is not None and record.issued_at > rested_at and not memory.is_older(record.id, rested_at):
+        raise TrustError(KEY_RETIRED, "该密钥更换之后才签名。", "Signed after its key was replaced; unproven.")
 
 
 def check_grant(record: Record, member: Member | None, grants: Grants | None) -> None:
@@ -406,7 +423,7 @@ def check_grant(record: Record, member: Member | None, grants: Grants | None) ->
         allowed = allowed and (not dataflow or grants.may_go(dataflow, record.stream))
     if not allowed:
         raise TrustError(
-            NO_GRANT,
+            "grant-missing",
             "授权不允许该节点向这些对象发布此类条目。",
             "No grant allows this node to publish this kind to these readers.",
         )
@@ -428,7 +445,8 @@ def _check_revision(record: Record, memory: Memory) -> None:
     top = max((revision for revision, _ in held), default=0)
     if record.revision > top + 1:  # the one before may be known by the hub's refusal alone, or be sealed to others
         before = memory.find_record(record.supersedes)
-        if before is not None and (before.placeholder or before.sealed):
+        here = before is not None and (before.origin, before.stream) == (record.origin, record.stream)
+        if before is not None and here and (before.placeholder or before.sealed):
             return
     if record.revision != top + 1:
         raise TrustError("revision-skips", "修订号不连续。", "The revision does not follow the one held.", have=top)
@@ -438,7 +456,7 @@ def _check_revision(record: Record, memory: Memory) -> None:
 
 
 def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outcome:
-    """Take a hub's refusal in place of a record: same steps; its place is confirmed by the `previous` that follows."""
+    """Take a hub's refusal in place of a record until that comes itself: same steps; nobody may stand in for us."""
     member = signing_member(envelope, memory.find_member)
     check_signature(envelope, member.key)
     payload = read_receipt_payload(envelope)
@@ -449,6 +467,10 @@ def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outco
     if payload["federation"] != reader.federation or payload["verdict"] != "quarantined":
         raise TrustError("audience-mismatch", "回执不能代替条目。", "This receipt cannot stand in for a record.")
     named = payload["record"]
+    if named["origin"] == reader.node_id:  # what we said is for us to know: else a hub could write into our stream
+        raise TrustError("origin-mismatch", "他人不能代替本节点的条目。", "Nobody stands in for a record of ours.")
+    if not (reader.is_hub or reader.is_addressed(named["stream"], named["origin"])):
+        raise TrustError("audience-mismatch", "条目的对象不包括本节点。", "The record is not meant for this node.")
     refusal = Refusal(
         envelope.raw,
         payload["federation"],

@@ -56,7 +56,7 @@ def claims_of(data: bytes, find_member: FindMember) -> dict[Place, str]:
     if kind in {RECORD_TYPE, SEALED_TYPE}:
         return claims_of_record(read_signed_record(data, find_member)[0])
     if kind == HEADS_TYPE:
-        stated = open_heads(data, find_member)
+        stated = open_heads(data, find_member, kept=True)
         start = (stated.federation, stated.issuer, "sequence", stated.stream)
         return {(*start, str(head.sequence)): head.id for head in stated.heads if head.origin == stated.issuer}
     raise TrustError("type-mismatch", "此类文件不能证明自相矛盾。", "Documents of this type cannot prove this.")

@@ -102,7 +102,7 @@ def check_document(data: bytes, find_member: FindMember, opened: bytes = b"") ->
     envelope = read_envelope(data)
     if envelope.payload_type not in TYPES:
         check_type(envelope, RECORD_TYPE)
-    member = signing_member(envelope, lambda keyid: _as_active(find_member(keyid)))
+    member = signing_member(envelope, lambda keyid: _as_active(find_member(keyid)), older_keys=True)
     check_signature(envelope, member.key)
     statement = read_object(envelope.payload)
     kind = envelope.payload_type.removeprefix("application/vnd.gonghui.").partition(".")[0]

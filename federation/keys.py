@@ -56,7 +56,8 @@ class Member:
     groups: frozenset[str] = frozenset()
     sealing_key: str = ""  # X25519, raw, base64; empty: nothing can be sealed to this member
     revoked_at: datetime | None = None  # of `key`: what it signed counts only where evidence shows it older
-    retired: bool = False  # `key` was rotated away: what it signed stands, it asks for nothing new
+    retired: bool = False  # `key` was rotated away: what it signed until then stands, it says nothing new
+    retired_at: datetime | None = None  # since when, where that is known
     other_keys: tuple[Key, ...] = ()  # further keys with which this member signs now
 
     @property

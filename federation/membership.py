@@ -111,10 +111,18 @@ class MemberList:
         entry = self.roll.members.get(member_id)
         if entry is None:
             return ""
-        # the hub cannot be held: one officer alone would stop everybody; t officers hand the hub over
-        may_be_held = entry.status == ACTIVE and member_id != self.roll.hub
-        held = may_be_held and any(hold.member == member_id and hold.in_force(now) for hold in self.holds)
+        hold = self.hold_on(member_id)
+        held = entry.status == ACTIVE and hold is not None and hold.in_force(now)
         return SUSPENDED if held else entry.status
+
+    def hold_on(self, member_id: str) -> Hold | None:
+        """Return the hold on a member, whether or not its time has come or gone.
+
+        The hub cannot be held: one officer alone would stop everybody; t officers hand the hub over.
+        """
+        if member_id == self.roll.hub:
+            return None
+        return next((hold for hold in self.holds if hold.member == member_id), None)
 
     def behind(self, seen: Versions) -> tuple[str, ...]:
         """Return the officers' roles of which somebody's signed word names a higher version than this list has."""

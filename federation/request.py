@@ -94,7 +94,6 @@ def open_request(
     envelope = read_envelope(data, max_bytes=MAX_REQUEST_BYTES)  # 1 size and shape
     check_type(envelope, REQUEST_TYPE)  # 2 type
     member = signing_member(envelope, find_member)  # 3 key of an active member, neither retired nor revoked
-    check_may_ask(member)
     check_signature(envelope, member.key)  # 4 signature over the bytes
     payload = read_object(envelope.payload)  # 5 strict JSON, once
     _check_version(payload)
@@ -167,24 +166,30 @@ def open_answer(
     return Answer(enclosed, payload["cursor"], payload["more"], payload["body"], read_time(payload["issued_at"]))
 
 
-def signing_member(envelope: Envelope, find_member: FindMember) -> Member:
-    """Return the first active member whose key claims to have signed, a revoked key last; raise TrustError for none."""
+def signing_member(envelope: Envelope, find_member: FindMember, *, older_keys: bool = False) -> Member:
+    """Return the first active member whose key claims to have signed; raise TrustError for none.
+
+    With `older_keys` one that was retired or revoked may have signed, where no present one did: for records and
+    evidence, of which the caller judges whether they are old enough. All else speaks for now, with a present key.
+    """
     found = [member for keyid in envelope.keyids if (member := find_member(keyid)) is not None]
-    found.sort(key=lambda member: member.revoked_at is not None)  # a key that stands vouches for one that was revoked
+    found.sort(key=lambda member: (member.revoked_at is not None, member.retired))  # a key that stands comes first
     for member in found:
         if member.active:
+            if not older_keys:
+                _check_present(member)
             return member
     if found:
         raise TrustError("member-suspended", "该成员已停用。", "This member is suspended.")
     raise TrustError("key-unknown", "签名密钥不在成员名录中。", "The signing key is not in the member list.")
 
 
-def check_may_ask(member: Member) -> None:
-    """Raise TrustError where the member's key was rotated away or revoked: it may have signed, it may not ask."""
+def _check_present(member: Member) -> None:
+    """Raise TrustError where the member's key was rotated away or revoked: it may have signed, it says nothing now."""
     if member.revoked_at is not None:
         raise TrustError("key-revoked", "该密钥已作废。", "This key was revoked.")
     if member.retired:
-        raise TrustError("key-retired", "该密钥已更换，不再接受。", "This key was replaced; it asks for nothing new.")
+        raise TrustError("key-retired", "该密钥已更换，不再接受。", "This key was replaced; it says nothing new.")
 
 
 def check_window(issued_at: datetime, now: datetime, window_seconds: int) -> None:

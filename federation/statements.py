@@ -119,9 +119,9 @@ def build_checkpoint(
 def open_checkpoint(data: bytes, find_member: FindMember) -> Checkpoint:
     """Verify and read a checkpoint; raise TrustError.
 
-    A revoked key may have signed: what counts of such a checkpoint is what others cosigned in time.
+    An older key may have signed: what counts of such a checkpoint is what others cosigned in time.
     """
-    envelope, payload = _open(data, CHECKPOINT_TYPE, "checkpoint.v1", "origin", find_member, revoked=True)
+    envelope, payload = _open(data, CHECKPOINT_TYPE, "checkpoint.v1", "origin", find_member, older_keys=True)
     return Checkpoint(
         envelope.id,
         envelope.raw,
@@ -150,9 +150,14 @@ def build_cosignature(signer: Signer, witness: str, checkpoint: Checkpoint, at: 
     return _build(signer, COSIGNATURE_TYPE, "cosignature.v1", payload)
 
 
-def open_cosignature(data: bytes, find_member: FindMember) -> Cosignature:
-    """Verify and read a cosignature; raise TrustError, also where the witness's key was revoked: it could back-date."""
-    envelope, payload = _open(data, COSIGNATURE_TYPE, "cosignature.v1", "witness", find_member)
+def open_cosignature(data: bytes, find_member: FindMember, *, kept: bool = False) -> Cosignature:
+    """Verify and read a cosignature; raise TrustError, also where the witness's key was revoked: it could back-date.
+
+    One that is `kept` in a proof may be of a key that was retired later.
+    """
+    envelope, payload = _open(data, COSIGNATURE_TYPE, "cosignature.v1", "witness", find_member, older_keys=kept)
+    if kept:
+        _check_in_time(envelope, find_member, read_time(payload["cosigned_at"]))
     return Cosignature(
         envelope.id,
         envelope.raw,
@@ -188,9 +193,11 @@ def build_heads(
     return _build(signer, HEADS_TYPE, "heads.v1", payload)
 
 
-def open_heads(data: bytes, find_member: FindMember) -> Heads:
-    """Verify and read a heads statement; raise TrustError."""
-    envelope, payload = _open(data, HEADS_TYPE, "heads.v1", "issuer", find_member)
+def open_heads(data: bytes, find_member: FindMember, *, kept: bool = False) -> Heads:
+    """Verify and read a heads statement; raise TrustError. One that is `kept` may be of a key retired later."""
+    envelope, payload = _open(data, HEADS_TYPE, "heads.v1", "issuer", find_member, older_keys=kept)
+    if kept:
+        _check_in_time(envelope, find_member, read_time(payload["issued_at"]))
     heads = tuple(Head(head["origin"], head["sequence"], head["id"]) for head in payload["heads"])
     if len({head.origin for head in heads}) != len(heads):
         raise TrustError("heads-double", "同一流出现两次。", "A stream stands twice in one statement.")
@@ -213,13 +220,11 @@ def _build(signer: Signer, payload_type: str, schema: str, fields: dict[str, Any
 
 
 def _open(
-    data: bytes, payload_type: str, schema: str, owner: str, find_member: FindMember, *, revoked: bool = False
+    data: bytes, payload_type: str, schema: str, owner: str, find_member: FindMember, *, older_keys: bool = False
 ) -> tuple[Envelope, dict[str, Any]]:
     envelope = read_envelope(data)  # 1 size, 2 shape
     check_type(envelope, payload_type)  # 3
-    member = signing_member(envelope, find_member)  # 4 key of an active member
-    if member.revoked_at is not None and not revoked:
-        raise TrustError("key-revoked", "该密钥已作废。", "This key was revoked.")
+    member = signing_member(envelope, find_member, older_keys=older_keys)  # 4 key of an active member
     check_signature(envelope, member.key)  # 5
     payload = read_object(envelope.payload)  # 6 strict JSON, once
     if payload.get("version") != VERSION or isinstance(payload["version"], bool):
@@ -228,3 +233,12 @@ def _open(
     if (payload[owner], payload["federation"]) != (member.id, member.federation):  # 7 the issuer owns that key
         raise TrustError("origin-mismatch", "声明冒用他人名义。", "The statement is in another node's name.")
     return envelope, payload
+
+
+def _check_in_time(envelope: Envelope, find_member: FindMember, at: datetime) -> None:
+    """Raise TrustError where the key was revoked, or retired before `at`."""
+    member = signing_member(envelope, find_member, older_keys=True)
+    if member.revoked_at is not None:
+        raise TrustError("key-revoked", "该密钥已作废。", "This key was revoked.")
+    if member.retired_at is not None and at > member.retired_at:
+        raise TrustError("key-retired", "该密钥更换之后才签名。", "Signed after its key was replaced.")

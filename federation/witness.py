@@ -18,7 +18,7 @@ from federation.statements import Checkpoint, Cosignature, open_checkpoint, open
 FindMember = Callable[[str], Member | None]
 SALT_BYTES = 32
 NOTHING_HELD: tuple[int, bytes] = (0, EMPTY_ROOT)  # of a log that a witness has never seen
-NO_LONGER_COUNTING = frozenset({"key-unknown", "key-revoked", "member-suspended"})
+NO_LONGER_COUNTING = frozenset({"key-retired", "key-revoked", "key-unknown", "member-suspended"})
 _DOMAIN = b"gonghui leaf v1\n"
 
 
@@ -113,7 +113,7 @@ def _open_matching(documents: Sequence[bytes], checkpoint: Checkpoint, find_memb
     found = []
     for data in documents:
         try:
-            item = open_cosignature(data, find_member)
+            item = open_cosignature(data, find_member, kept=True)
         except TrustError as error:
             if error.code in NO_LONGER_COUNTING:
                 continue

@@ -7,4 +7,5 @@ import node.exchange.models
 import node.indicators.models
 import node.intake.models
 import node.members.models
-import node.stream.models  # noqa: F401
+import node.stream.models
+import node.stream.recovery  # noqa: F401

@@ -59,6 +59,7 @@ EVENTS: Mapping[str, Text] = {
     "federation.refound": Text("重建联合体", "federation founded anew"),
     "federation.pin": Text("固定锚点", "anchor pinned"),
     "list.published": Text("公布成员名录", "member list published"),
+    "member.drop-request": Text("搁置入会申请", "request to join put aside"),
     "list.taken": Text("采用成员名录", "member list taken"),
     "key.protect": Text("为密钥设口令", "passphrase set on keys"),
     "key.unprotect": Text("取消密钥口令", "passphrase taken off keys"),
@@ -72,6 +73,7 @@ EVENTS: Mapping[str, Text] = {
     "witness.cosign": Text("为他人日志作见证", "another log cosigned"),
     "witness.refuse": Text("拒绝见证", "another log not cosigned"),
     "equivocation.found": Text("发现自相矛盾的签名", "contradiction found"),
+    "refusal.untrue": Text("拒收声明与原件不符", "refusal that names another record than its origin signed"),
     "quarantine.retry": Text("重试隔离条目", "quarantined record tried again"),
     "audit.export": Text("导出审计日志", "audit trail exported"),
 }

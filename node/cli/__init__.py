@@ -76,15 +76,18 @@ def options(
     lang: Annotated[str, typer.Option(envvar="GONGHUI_LANG", help="zh 或 en")] = "zh",
 ) -> None:
     """Keep the options that all commands share."""
-    context.obj = State(config, token_file, lang)
+    state = context.ensure_object(State)
+    state.config, state.token_file, state.language = config, token_file, lang
 
 
 def main() -> None:
     """Run the command; turn every error into its text and exit code."""
+    state, word = State(), _word_of(sys.argv[1:])
     try:
         check_owners(packages_distributions())
-        code = make_app(_word_of(sys.argv[1:]))(standalone_mode=False)
+        code = make_app(word)(standalone_mode=False, obj=state)
     except GonghuiError as error:
+        state.count_refusal(error, word)
         print_error(error, "en" if "en" in _language_of(sys.argv) else "zh")
         sys.exit(error.exit_code)
     except TyperException as error:

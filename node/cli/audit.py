@@ -7,7 +7,7 @@ import typer
 
 from federation.errors import InputRefused
 from node.cli.state import OUT, State, print_json, print_table
-from node.exchange.alarms import list_audit, read_seen, verify_audit
+from node.exchange.trail import list_audit, read_seen, verify_audit
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def verify(
     Example: gonghui audit verify --checkpoint checkpoint.json
     """
     state: State = context.obj
-    trail = verify_audit(state.node, state.actor, [read_seen(_load(path)) for path in checkpoint or []])
+    trail = verify_audit(state.node, state.actor, [read_seen(state.node, _load(path)) for path in checkpoint or []])
     if as_json:
         print_json({"valid": True, "entries": trail.size, "head": trail.head})
         return

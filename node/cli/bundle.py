@@ -8,6 +8,7 @@ import typer
 
 from federation.errors import InputRefused, UsageError
 from federation.parcel import EVERYBODY
+from federation.spoken import spoken
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
 from node.exchange.bundles import (
@@ -88,7 +89,8 @@ def show(
         print_json(vars(preview))
         return
     digest = " ".join(preview.sha256[start : start + 4] for start in range(0, 64, 4))
-    OUT.print(f"SHA-256 {digest}\n{preview.size_bytes} 字节 / bytes", highlight=False)
+    words = spoken(preview.sha256)
+    OUT.print(f"SHA-256 {digest}\n{words}\n{preview.size_bytes} 字节 / bytes", highlight=False)
     columns = ["name", "origin", "audience", "number", "issued_at", "items", "files", "code"]
     print_table("包裹 / parcels", columns, [[row[name] for name in columns] for row in preview.parcels])
 

@@ -123,6 +123,21 @@ def take(
         OUT.print(str(told.get("state", "")), markup=False, highlight=False)
 
 
+@app.command(epilog="Example: gonghui enrol drop n-…")
+def drop(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="REQUEST", help="节点编号或申请编号 / id of the node or the request")],
+    as_json: Json = False,
+) -> None:
+    """汇总节点：搁置无人批准的申请 / hub: put requests aside that nobody grants."""
+    state: State = context.obj
+    dropped = desk.drop_request(state.node, state.actor, name)
+    if as_json:
+        print_json({"dropped": dropped})
+    else:
+        OUT.print(f"已搁置 / put aside: {dropped}", markup=False, highlight=False)
+
+
 @app.command(
     epilog="Example: gonghui enrol suspend 某某学院 --hold --officer ./officer --hub https://hub.example.edu.cn"
 )

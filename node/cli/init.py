@@ -23,6 +23,9 @@ def init(
     host: Annotated[str, typer.Option(help="监听地址 / address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="监听端口 / port to listen on")] = 8650,
     public_url: Annotated[str, typer.Option(help="对端访问的地址 / URL for peers; empty: no inbound port")] = "",
+    transport: Annotated[
+        str, typer.Option(help="交换方式 / how records travel: direct, relay (hub's mailbox) or file (stick)")
+    ] = "direct",
     database: Annotated[str, typer.Option(help="数据库地址 / database URL")] = "sqlite:///gonghui.db",
     sync_interval: Annotated[int, typer.Option(min=1, help="同步间隔（秒）/ seconds between rounds")] = 900,
     key_algorithm: Annotated[
@@ -49,6 +52,7 @@ def init(
         "server.host": host,
         "server.port": port,
         "server.public_url": public_url,
+        "exchange.transport": transport,
         "database.url": database,
         "sync.interval_seconds": sync_interval,
     }

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 import node.tables  # noqa: F401  whoever opens a database knows every table
-from federation.errors import GonghuiError
+from federation.errors import GonghuiError, NotPermitted
 from node.access.permissions import Actor
 from node.access.service import actor_of_token
+from node.audit.events import NETWORK
+from node.audit.tally import count_event
 from node.context import Node, open_node
 
 
@@ -36,6 +38,20 @@ class State:
         """Return the account whose token file was given; raise NotPermitted without one."""
         with self.node.database.read() as session:
             return actor_of_token(session, self.token_file)
+
+    def count_refusal(self, error: GonghuiError, word: str) -> None:
+        """Count for the audit trail that a command was refused to whoever typed it; it is written when we end."""
+        node, actor = vars(self).get("node"), vars(self).get("actor")
+        if node is None or not isinstance(error, NotPermitted):
+            return
+        count_event(
+            node.database,
+            node.clock(),
+            account_id=actor.account_id if actor else NETWORK,
+            action="access.refuse",
+            subject=f"gonghui {word}",
+            result=error.code,
+        )
 
 
 OUT = Console(soft_wrap=True)

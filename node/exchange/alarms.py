@@ -3,17 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from federation.documents import read_object
-from federation.envelope import CHECKPOINT_TYPE, read_envelope, split_page
-from federation.errors import InputRefused
 from federation.evidence import write_evidence
-from federation.validation import check_schema
 from node.access.permissions import Actor, check_permission
-from node.audit import write_audit
-from node.audit.chain import Trail, read_entries, read_trail, verify_trail
-from node.audit.chain import as_json as entry_as_json
 from node.context import Node
 from node.exchange.records import get_record
 from node.exchange.revocation import export_proof
@@ -35,7 +29,9 @@ def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
             "log_size": log_size(session),
             "checkpoint": _checkpoint(session, node, federation) if federation else None,
             "contradictions": [_contradiction(row) for row in _contradictions(session)],
-            "unproven": len(session.exec(select(StoredRecord.id).where(StoredRecord.state == UNPROVEN)).all()),
+            "unproven": session.exec(
+                select(func.count()).select_from(StoredRecord).where(StoredRecord.state == UNPROVEN)
+            ).one(),
             "statements": _ages(session, node),
         }
 
@@ -53,41 +49,6 @@ def export_evidence(node: Node, actor: Actor, record_id: str) -> bytes:
             return write_evidence("equivocation", [proof.first_envelope, proof.envelope])
         stored = get_record(session, record_id)
     return export_proof(node, actor, stored)
-
-
-def verify_audit(node: Node, actor: Actor, seen: list[Trail]) -> Trail:
-    """Check the whole audit trail against itself, our checkpoints and what others have `seen`; raise TrustError."""
-    check_permission(actor, "audit.read")
-    with node.database.read() as session:
-        own = session.exec(select(OwnCheckpoint.audit_size, OwnCheckpoint.audit_head)).all()
-        return verify_trail(session, [*(Trail(size, head) for size, head in own), *seen])
-
-
-def list_audit(node: Node, actor: Actor, *, after: int = 0) -> list[dict[str, Any]]:
-    """Return the entries after number `after` with their hashes, and note that they were read."""
-    check_permission(actor, "audit.read")
-    with node.database.read() as session:
-        rows = [entry_as_json(entry) for entry in read_entries(session, after)]
-    with node.database.write() as session:
-        write_audit(session, account_id=actor.account_id, action="audit.export", at=node.clock(), count=len(rows))
-    return rows
-
-
-def trail_of(node: Node) -> Trail:
-    """Return size and head of the audit trail."""
-    with node.database.read() as session:
-        return read_trail(session)
-
-
-def read_seen(checkpoint: bytes) -> Trail:
-    """Return how far our audit trail went by a checkpoint of ours that somebody kept; raise InputRefused."""
-    first = split_page(checkpoint)[0] if checkpoint.startswith(b"[") else checkpoint
-    envelope = read_envelope(first)
-    if envelope.payload_type != CHECKPOINT_TYPE:
-        raise InputRefused("type-mismatch", "这不是检查点。", "This is no checkpoint.")
-    payload = read_object(envelope.payload)
-    check_schema("checkpoint.v1", payload)
-    return Trail(payload["audit"]["size"], payload["audit"]["head"])
 
 
 def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from federation.documents import MAX_INTEGER
 from federation.errors import GonghuiError, InputRefused, TrustError
 from federation.listfile import LIST_FILE, read_list_file, write_list_file
 from federation.parcel import EVERYBODY, RawParcel, peek_audience, read_bundle
+from federation.spoken import spoken
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.clock import format_time
@@ -210,6 +211,7 @@ def summary_of(bundle: Bundle, names: list[tuple[str, bytes]], titles: dict[str,
             f"文件 / file      {name}    {len(data)} 字节 / bytes",
             f"  SHA-256        {' '.join(groups[:8])}",
             f"                 {' '.join(groups[8:])}",
+            f"  读作 / words   {spoken(digest)}",
         ]
     lines += [
         "",

@@ -1,7 +1,6 @@
 """The hub's desk (受理): requests of nodes, and drafts of the member list on their way to t officers.
 
-    request   "" --received--> pending --a draft names it--> proposed --published--> listed
-    draft     see federation.drafts.DRAFT_STATES
+Their states are tables in `node.stream.states`, drawn in `docs/states.md`.
 
 The hub decides nothing: it keeps what has a valid signature, counts, and publishes what t officers have signed. A
 draft counts here when its outcome names this node as the hub, so that a new hub can take over where the old one is
@@ -56,7 +55,7 @@ def receive_request(node: Node, data: bytes) -> dict[str, Any]:
     with node.database.write() as session:
         federation = _our_federation(session, node, request.federation)
         row = session.get(JoinRequest, request.envelope_id)
-        if row is None:
+        if row is None:  # one that was dropped stays so: a new request may be made
             _check_room(session, request)
             _check_owner(session, federation, request)
             row = JoinRequest(
@@ -121,6 +120,24 @@ def keep_founding(session: Session, node: Node, draft: Draft, *, formerly: str =
     row.signed, row.needed = _count(None, draft)
     row.formerly = formerly
     return session.merge(row)
+
+
+def drop_request(node: Node, actor: Actor, name: str) -> int:
+    """Put aside what a node (by its id) or one request asks and no draft grants; return how many requests that were.
+
+    So strangers cannot fill the desk for good. Raise InputRefused where nothing of the kind is pending.
+    """
+    check_permission(actor, "peer.write")
+    with node.database.write() as session:
+        which = JoinRequest.node_id == name if name.startswith("n-") else JoinRequest.id == name
+        rows = session.exec(select(JoinRequest).where(which, JoinRequest.state == PENDING)).all()
+        if not rows:
+            raise InputRefused("request-unknown", "没有这份待处理的申请。", "No such request is pending.")
+        for row in rows:
+            row.state = DROPPED
+            session.add(row)
+        write_audit(session, account_id=actor.account_id, action="member.drop-request", subject=name, at=node.clock())
+    return len(rows)
 
 
 def list_requests(session: Session) -> list[dict[str, Any]]:
@@ -202,7 +219,10 @@ def _check_draft(session: Session, node: Node, held: MemberList | None, draft: D
         raise TrustError("draft-unknown", "本节点没有这份草稿。", "This draft was not made here.")
     if read_outcome(held, draft).roll.hub != node.node_id:
         raise Conflict("not-hub", "草稿须交给其汇总节点。", "A draft is handed to the hub that it names.")
-    if not any(count.signed for count in progress(held, draft)):
+    signed = {keyid for count in progress(held, draft) for keyid in count.signed}
+    if held is not None:  # a stranger's draft may name the stranger as its officer
+        signed &= {officer.keyid for officer in held.roll.officers}
+    if not signed:
         raise TrustError("officer-unknown", "草稿没有管理员的有效签名。", "No officer's signature is on this draft.")
     open_drafts = session.exec(
         select(func.count()).select_from(ListDraft).where(col(ListDraft.state).in_(_OPEN_DRAFTS))

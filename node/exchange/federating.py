@@ -25,7 +25,8 @@ from node.exchange.desk import keep_founding
 from node.stream.memberlist import ANCHOR, find_file, find_state, open_held
 from node.stream.models import Federation, ListDraft
 from node.stream.peers import list_peers
-from node.stream.service import ACTIVE, SUSPENDED, get_federation
+from node.stream.service import get_federation
+from node.stream.standing import ACTIVE, SUSPENDED
 
 
 def create_federation(node: Node, actor: Actor, cards: Sequence[bytes], threshold: int, *, name: str = "") -> ListDraft:

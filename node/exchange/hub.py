@@ -25,8 +25,9 @@ from node.db import Meta
 from node.exchange.records import get_record
 from node.exchange.shared import KIND as RELEASE
 from node.stream.models import Federation, Peer, StoredRecord
-from node.stream.peers import ACTIVE, list_peers
+from node.stream.peers import list_peers
 from node.stream.service import CURRENT, EQUIVOCAL, QUARANTINED, append_record, get_federation, read_content
+from node.stream.standing import is_active
 
 KIND = "review"
 ACCEPTED, RETURNED = "accepted", "returned"
@@ -174,11 +175,12 @@ def report_matrix(node: Node, actor: Actor, periods: Iterable[str] = ()) -> Matr
         expected = {Column(item.label, dataflow) for item in named for dataflow in _computable(item.frequency)}
         columns = sorted({column for _, column in records} | expected, key=_order, reverse=True)
         reviews = _find_reviews(session, node.node_id)
+        now = node.clock()
         reporters = {origin for origin, _ in records}
         lines = [
-            _line(peer, [_cell(records[peer.id, column], reviews) for column in columns])
+            _line(peer, [_cell(records[peer.id, column], reviews) for column in columns], now)
             for peer in list_peers(session, federation.id)
-            if peer.id != node.node_id and (peer.status == ACTIVE or peer.id in reporters)
+            if peer.id != node.node_id and (is_active(peer, now) or peer.id in reporters)
         ]
     return Matrix(tuple(columns), tuple(lines))
 
@@ -276,8 +278,8 @@ def _order(column: Column) -> tuple[Any, ...]:
     return (read_period(column.period), column.dataflow)
 
 
-def _line(peer: Peer, cells: list[Cell]) -> Line:
-    return Line(peer.id, peer.name, peer.code, peer.status == ACTIVE, tuple(cells))
+def _line(peer: Peer, cells: list[Cell], now: datetime) -> Line:
+    return Line(peer.id, peer.name, peer.code, is_active(peer, now), tuple(cells))
 
 
 def _cell(records: list[StoredRecord], reviews: dict[str, Review]) -> Cell:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session, col, select
 
 from federation.acceptance import (
+    KEY_RETIRED,
     KEY_REVOKED,
     NO_KEYS,
     Outcome,
@@ -128,9 +129,7 @@ def check_room(session: Session, node: Node, federation_id: str, origin: str) ->
     """Raise NetworkError with a time to come back where the list has expired and enough of this origin's waits."""
     if not is_expired(session, federation_id, node.clock()):
         return
-    held = select(func.count()).select_from(WaitingDocument)
-    held = held.where(WaitingDocument.code == EXPIRED, WaitingDocument.origin == origin)
-    if session.exec(held).one() >= MAX_WAITING_OF_ONE:
+    if _waiting_of(session, origin) >= MAX_WAITING_OF_ONE:
         raise NetworkError(
             EXPIRED,
             "成员名录已过期，须待更新后再收。",
@@ -193,6 +192,12 @@ def find_gaps(session: Session) -> list[Gap]:
     return gaps
 
 
+def _waiting_of(session: Session, origin: str) -> int:
+    """Count what waits of an origin, for whatever reason: behind one that waits for the list the next ones wait too."""
+    held = select(func.count()).select_from(WaitingDocument).where(WaitingDocument.origin == origin)
+    return session.exec(held).one()
+
+
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
     federation = get_federation(session)
     lock_number(session, "log")  # two deliveries of one record must not race
@@ -226,10 +231,7 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
     """Give the record its place, then judge its content."""
     position = next_number(inbox.session, "log")
     at = inbox.node.clock()
-    placeholder = inbox.session.get(StoredRecord, record.id)
-    if placeholder is not None:
-        inbox.session.delete(placeholder)
-        inbox.session.flush()
+    _make_room(inbox, record)
     stored = keep(
         inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged", flush=False
     )
@@ -239,6 +241,28 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
     elif via in RECEIPTED or stored.state == QUARANTINED:  # whoever serves on shows the receipt in the record's place
         issue_receipt(inbox.session, inbox.node, stored, at)
     return outcome
+
+
+def _make_room(inbox: _Inbox, record: Record) -> None:
+    """Take away the refusal that stands in this place; where it names another id, its issuer's word was not true.
+
+    A refusal elsewhere that names this very id keeps its own place, under its own id.
+    """
+    session = inbox.session
+    held = inbox.memory.find_at(record.origin, record.stream, record.sequence)
+    if held is not None:
+        there = session.get_one(StoredRecord, held.id)
+        session.delete(there)
+        session.flush()
+        if there.id != record.id:
+            issuer = inbox.memory.find_member(read_envelope(there.envelope).keyids[0])
+            subject = issuer.id if issuer else ""
+            write_audit(session, account_id=SYSTEM, action="refusal.untrue", subject=subject, at=inbox.node.clock())
+    elsewhere = session.get(StoredRecord, record.id)
+    if elsewhere is not None:
+        elsewhere.id = read_envelope(elsewhere.envelope).id
+        session.add(elsewhere)
+        session.flush()
 
 
 def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
@@ -258,7 +282,7 @@ def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
     if outcome.verdict is Verdict.SEALED:
         stored.state, stored.code = SEALED, outcome.code if addressed else CARRIED
     if outcome.verdict is Verdict.QUARANTINED:
-        stored.state = UNPROVEN if outcome.code == KEY_REVOKED else QUARANTINED
+        stored.state = UNPROVEN if outcome.code in {KEY_REVOKED, KEY_RETIRED} else QUARANTINED
         stored.code = outcome.code
     if outcome.code == "equivocation":
         _keep_proof(inbox, record, outcome.conflicts_with)
@@ -362,7 +386,7 @@ def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
 def _take_signature(inbox: _Inbox, stored: StoredRecord, record: Record) -> None:
     """Keep the signature of a key that stands under the same bytes; judge anew what was unproven without it."""
     member = inbox.memory.find_member(record.keyid)
-    if member is None or member.revoked_at is not None:
+    if member is None or member.revoked_at is not None or member.retired:
         return
     stored.envelope = record.envelope
     stored.position = next_number(inbox.session, "log")  # so that readers who have passed it see the signature
@@ -385,6 +409,8 @@ def _keep_waiting(inbox: _Inbox, outcome: Outcome, envelope: bytes, via: str) ->
     if len(session.exec(select(WaitingDocument.id).limit(MAX_WAITING)).all()) >= MAX_WAITING:
         return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
     placed = outcome.record or outcome.refusal
+    if inbox.expired and placed and _waiting_of(session, placed.origin) >= MAX_WAITING_OF_ONE:
+        return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
     session.add(
         WaitingDocument(
             id=outcome.record_id,
@@ -449,14 +475,13 @@ def _first_waiting(inbox: _Inbox, **equal: object) -> WaitingDocument:
 
 
 def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:
-    """Keep both signed envelopes, and show neither as current."""
+    """Keep both signed envelopes of the origin, and show neither as current. A refusal by others proves nothing."""
     first = inbox.session.get(StoredRecord, first_id)
-    if first is None:
+    if first is None or first.state == PLACEHOLDER:
         return
     place = Place(record.federation, record.origin, record.stream, first.sequence)
-    envelope = b"" if first.state == PLACEHOLDER else first.envelope  # a hub's refusal proves nothing against others
     keep_contradiction(
-        inbox.session, inbox.node, inbox.handlers, place, (first_id, envelope), (record.id, record.envelope)
+        inbox.session, inbox.node, inbox.handlers, place, (first_id, first.envelope), (record.id, record.envelope)
     )
 
 
@@ -477,7 +502,6 @@ def keep_contradiction(
                 first_envelope=first[1],
                 envelope=second[1],
                 found_at=at,
-                shown=not first[1],
             )
         )
         write_audit(session, account_id=SYSTEM, action="equivocation.found", subject=place.origin, at=at)

@@ -15,8 +15,9 @@ from federation.keys import public_pem
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.stream.models import Federation, StoredRecord
-from node.stream.peers import ACTIVE, MEMBER_LIST, list_peers
+from node.stream.peers import MEMBER_LIST, list_peers
 from node.stream.service import append_record, find_federation
+from node.stream.standing import ACTIVE, SUSPENDED, is_active
 
 SCHEMA, SCHEMA_LONG_KEYS = "member-list.v1", "member-list.v2"  # the earlier release knows v1 alone
 MAX_PEM_V1 = 400  # v2 has room for ML-DSA
@@ -92,7 +93,8 @@ def _entries(session: Session, node: Node, federation: Federation) -> list[dict[
     for peer in list_peers(session, federation.id):
         if peer.id != node.node_id:
             entry = _entry(peer.id, peer.name, peer.code, peer.keyid, peer.public_key)
-            entries.append(entry | {"url": peer.url, "status": peer.status})
+            status = ACTIVE if is_active(peer, node.clock()) else SUSPENDED
+            entries.append(entry | {"url": peer.url, "status": status})
     return sorted(entries, key=lambda entry: str(entry["id"]))
 
 

@@ -1,6 +1,7 @@
 """The member list over HTTP, for anybody: its files as they were verified, and what strangers and officers hand in.
 
     GET  /exchange/v1/membership/<path>   the static TUF repository; every member passes it on
+    POST /exchange/v1/membership          a newer list than ours, while a member's signed word names one
     POST /exchange/v1/join                a request to join or to change a key: proof of possession, size, count
     GET  /exchange/v1/join/<id>           how that request stands, by the applicant's id, or a draft by its digest
     POST /exchange/v1/join/draft          a draft with at least one officer's signature
@@ -16,6 +17,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from federation.errors import InputRefused
 from node.exchange import desk
 from node.exchange.body import read_body
+from node.exchange.handing import take_handed
 from node.exchange.inbox import Handlers
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
@@ -44,6 +46,12 @@ def read_file(node: NodeOf, path: str, federation: str = "") -> Response:
     if content is None:
         raise InputRefused("address-unknown", "名录中没有这个文件。", "The member list has no such file.")
     return Response(content, media_type="application/json")
+
+
+@router.post("/membership")
+def take_list(node: NodeOf, handlers: HandlersOf, body: Body) -> dict[str, Any]:
+    """Take a list that is handed over while a member's signed word names a newer one than ours; answer the versions."""
+    return {"membership": dict(take_handed(node, body, handlers))}
 
 
 @router.post("/join")

@@ -23,7 +23,8 @@ _STREAM = and_(
 
 
 def _found(where: ColumnElement[bool]) -> Prepared:
-    columns = (col(StoredRecord.id), col(StoredRecord.sequence), col(StoredRecord.state))
+    of_place = (col(StoredRecord.origin), col(StoredRecord.stream), col(StoredRecord.previous))
+    columns = (col(StoredRecord.id), col(StoredRecord.sequence), col(StoredRecord.state), *of_place)
     return Prepared(select(*columns).where(where).order_by(col(StoredRecord.sequence).desc()).limit(1))
 
 
@@ -98,5 +99,5 @@ class DatabaseMemory:
         rows = statement.all(self._session.connection(), {"federation": self._federation.id, **values})
         if not rows:
             return None
-        identity, sequence, state = rows[0]
-        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED)
+        identity, sequence, state, *place = rows[0]
+        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED, *place)

@@ -26,6 +26,7 @@ from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, PeerStatements, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
+from node.stream.standing import is_active
 
 MAX_BYTES = 8_388_608  # of the envelopes of one parcel
 MAX_RECEIPTS = 400
@@ -117,7 +118,7 @@ def pack_for_all(
 ) -> list[Packed]:
     """Pack for whoever reads it: the records for all that not every active member is known to hold."""
     state = parcels_state(session, federation.id, EVERYBODY)
-    members = [peer for peer in list_peers(session, federation.id) if peer.status == "active"]
+    members = [peer for peer in list_peers(session, federation.id) if is_active(peer, node.clock())]
     reads = {row.peer_id: row.cursor for row in session.exec(select(PeerRead)).all()}
     known = min((reads.get(peer.id, 0) for peer in members if peer.id != node.node_id), default=0)
     is_hub = federation.hub_id == node.node_id
@@ -198,7 +199,7 @@ def _load_all(
         return
     read = session.get(PeerRead, (federation.id, peer.id))
     cursor = read.cursor if read else 0
-    member = member_of(session, peer)
+    member = member_of(session, peer, node.clock())
     load.log_first = load.log_last = cursor
     while True:
         page = read_page(session, node, member, federation.hub_id, cursor)
@@ -262,7 +263,7 @@ def owes_receipts(session: Session, federation_id: str, peer_id: str) -> bool:
 
 def _missed(session: Session, node: Node, federation: Federation, peer: Peer, state: PeerParcels) -> Iterator[bytes]:
     """Give what the peer's newest manifest says it lacks and may have from us."""
-    member: Member = member_of(session, peer)
+    member: Member = member_of(session, peer, node.clock())
     for gap in json.loads(state.misses):
         page = read_missing(session, node, member, federation.hub_id, gap)
         for _, envelope in page.enclosed:
@@ -275,7 +276,7 @@ def _statements(session: Session, node: Node, peer: Peer, *, own: bool) -> Itera
     All that the network has not shown it: an origin's last word replaces the one before, so they stay few.
     """
     row = session.get(PeerStatements, (peer.federation, peer.id))
-    cursor, member = row.sent if row else 0, member_of(session, peer)
+    cursor, member = row.sent if row else 0, member_of(session, peer, node.clock())
     while True:
         page = read_statements(session, member, cursor, issuer=node.node_id if own else "")
         for _, envelope in page.enclosed:

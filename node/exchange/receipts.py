@@ -21,7 +21,8 @@ def issue_receipt(session: Session, node: Node, stored: StoredRecord, at: dateti
     """Return the receipt on `stored`: the one given before while its verdict stands, else a new one."""
     verdict = ACCEPTED if stored.state == CURRENT or stored.code == CARRIED else QUARANTINED
     existing = session.get(Receipt, stored.id)
-    if existing is not None and (existing.verdict, existing.code) == (verdict, stored.code):
+    same = existing is not None and (existing.verdict, existing.code) == (verdict, stored.code)
+    if existing is not None and same and is_present(node, existing.envelope):
         return existing
     envelope = _build(node, stored, verdict, stored.code, at)
     receipt = existing or Receipt(record_id=stored.id, id="", verdict="", envelope=b"", issued_at=at)
@@ -30,6 +31,17 @@ def issue_receipt(session: Session, node: Node, stored: StoredRecord, at: dateti
     session.add(receipt)
     session.flush()
     return receipt
+
+
+def is_present(node: Node, receipt: bytes) -> bool:
+    """Tell whether a receipt is of our present key: of an older one nobody takes it any more."""
+    return node.signer.public_key.keyid in read_envelope(receipt).keyids
+
+
+def sign_again(node: Node, stored: StoredRecord, receipt: Receipt) -> tuple[str, bytes]:
+    """Return (id, envelope) of a receipt of ours signed by our present key, its words and time unchanged."""
+    envelope = _build(node, stored, receipt.verdict, receipt.code, receipt.issued_at)
+    return read_envelope(envelope).id, envelope
 
 
 def build_stand_in(session: Session, node: Node, record_id: str) -> tuple[str, bytes]:

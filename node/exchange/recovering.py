@@ -18,6 +18,7 @@ from node.stream.models import Federation, StoredRecord
 
 PAGE = 50
 MAX_PAGES = 1_000
+TAKEN = frozenset({Verdict.ACCEPTED, Verdict.QUARANTINED, Verdict.SEALED})
 
 
 def take_back(node: Node, link: Link, handlers: Handlers, yours: Any) -> int:
@@ -31,20 +32,25 @@ def take_back(node: Node, link: Link, handlers: Handlers, yours: Any) -> int:
         recovering = recovery.is_recovering(session, federation_id)
     claimed = {str(name): value for name, value in yours.items()} if isinstance(yours, dict) else {}
     streams = {*heads, "all", "hub", f"node:{link.provider.id}"} if recovering else set(claimed)
-    came = 0
+    came, shown = 0, True
     for stream in sorted(streams):
         known = heads.get(stream, 0)
         if recovering or (type(claimed.get(stream)) is int and claimed[stream] > known):
-            came += _take_stream(node, link, handlers, stream, known)
-    if not (recovering or came):
-        return 0
+            taken, whole = _take_stream(node, link, handlers, stream, known)
+            came, shown = came + taken, shown and whole
+    if not ((recovering or came) and shown):
+        return came
     with node.database.write() as session:
         if recovery.is_recovering(session, federation_id):
             recovery.note_answer(session, node, session.get_one(Federation, federation_id), link.provider.id)
     return came
 
 
-def _take_stream(node: Node, link: Link, handlers: Handlers, stream: str, known: int) -> int:
+def _take_stream(node: Node, link: Link, handlers: Handlers, stream: str, known: int) -> tuple[int, bool]:
+    """Return how many records came, and whether the answer was nothing but records that we signed.
+
+    A provider that shows anything else (a refusal in a record's place) has not told what it holds.
+    """
     came = 0
     for _ in range(MAX_PAGES):
         wanted = {"origin": node.node_id, "stream": stream, "first": known + 1, "last": known + PAGE}
@@ -52,14 +58,16 @@ def _take_stream(node: Node, link: Link, handlers: Handlers, stream: str, known:
         with node.database.write() as session:
             for envelope in answer.enclosed:
                 outcome = receive(session, node, envelope.raw, handlers, via=PULL)
-                if outcome.verdict in {Verdict.ACCEPTED, Verdict.QUARANTINED}:
+                if outcome.verdict in TAKEN:
                     recovery.begin(session, node, link.provider.federation, recovery.PEER)
                     came += 1
+                elif outcome.verdict is not Verdict.DUPLICATE:
+                    return came, False
             head = recovery.own_head(session, node, link.provider.federation, stream)
         if head is None or head.sequence == known:
-            return came
+            break
         known = head.sequence
-    return came
+    return came, True
 
 
 def give_back(node: Node, link: Link, lost: Any) -> int:

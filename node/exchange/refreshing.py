@@ -21,11 +21,14 @@ from federation.metadata import HOLD, ROLES, ROOT, TARGETS
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
+from node.exchange.membership import publish_members
 from node.exchange.routes import STICK
-from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list, take_members
+from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.peers import list_peers, member_of
-from node.stream.service import ACTIVE, find_federation
+from node.stream.recovery import is_recovering
+from node.stream.service import find_federation
+from node.stream.standing import is_active
 
 FROZEN = "list-frozen"
 RESIGN_AFTER = timedelta(hours=20)  # daily, a little early rather than late
@@ -64,21 +67,27 @@ def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_clie
         return _fetch(node, federation, handlers, connect)
     if state.expires_at is None:
         return ""
-    if _behind(state, ROLES):
+    with node.database.read() as session:
+        recovering = is_recovering(session, federation.id)
+    if recovering or is_behind(state):
         _fetch(node, federation, handlers, connect)
     return sign_anew(node, federation.id)
 
 
 def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
-    """At the hub: sign timestamp and snapshot anew where a day has passed; return "" or a code."""
+    """At the hub: sign timestamp and snapshot anew where a day has passed; return "" or a code.
+
+    While a member's word names higher versions, or a restored hub waits for its readers, nothing is signed before half
+    of the last signature's life is over: members would refuse what is older than they hold, or a second of one version.
+    """
     with node.database.write() as session:
         state = session.get_one(MemberListState, federation_id)
         held = open_held(session, federation_id, node.clock())
         if held is None:
             return ""
         now = node.clock()
-        take_members(session, node, held, now)  # a hold may have lapsed
-        due = state.signed_at is None or now - state.signed_at >= RESIGN_AFTER or held.ageing(now)
+        patient = is_behind(state) or is_recovering(session, federation_id)
+        due = state.signed_at is None or (now - state.signed_at >= RESIGN_AFTER and not patient) or held.ageing(now)
         if not (due or at_once):
             return state.error
         try:
@@ -91,6 +100,7 @@ def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
         store_list(session, node, found, source=node.node_id)
         state.signed_at = now
         session.add(state)
+        publish_members(session, node, session.get_one(Federation, federation_id))  # a hold may have lapsed
     return ""
 
 
@@ -112,6 +122,11 @@ def note_versions(node: Node, peer: Peer | Member, body: dict[str, object]) -> N
 def frozen_roles(state: MemberListState) -> tuple[str, ...]:
     """Return the officers' roles of which somebody's signed word names a higher version than is held."""
     return _behind(state, (ROOT, TARGETS, HOLD))
+
+
+def is_behind(state: MemberListState) -> bool:
+    """Tell whether somebody's signed word names a higher version of any file than is held."""
+    return bool(_behind(state, ROLES))
 
 
 def _behind(state: MemberListState, roles: Iterable[str]) -> tuple[str, ...]:
@@ -168,8 +183,7 @@ def _settle(node: Node, federation_id: str, code: str) -> str:
         state = session.get_one(MemberListState, federation_id)
         state.tried_at, state.error = now, code or (FROZEN if frozen_roles(state) else "")
         held = open_held(session, federation_id, now) if state.refreshed_at != now else None
-        if held is not None:  # time alone may have ended a hold, or half a life
-            take_members(session, node, held, now)
+        if held is not None:  # time alone may have ended half a life
             state.ageing = " ".join(held.ageing(now))
         session.add(state)
         return state.error
@@ -179,11 +193,13 @@ def _sources(node: Node, federation: Federation) -> Iterator[Source]:
     """Yield the hub by its listed address, by the anchor's, then a few reachable members by chance."""
     with node.database.read() as session:
         state = session.get_one(MemberListState, federation.id)
-        peers = [peer for peer in list_peers(session, federation.id) if peer.url and peer.status == ACTIVE]
+        now = node.clock()
+        peers = [peer for peer in list_peers(session, federation.id) if peer.url and is_active(peer, now)]
     hubs = [Source(peer.url, peer) for peer in peers if peer.is_hub]
     known = {source.url for source in hubs}
-    hubs += [Source(url) for url in state.urls.split() if url not in known]
-    others = [Source(peer.url, peer) for peer in peers if not peer.is_hub]
+    if federation.hub_id != node.node_id:  # whose own addresses these are
+        hubs += [Source(url) for url in state.urls.split() if url not in known]
+    others = [Source(peer.url, peer) for peer in peers if not peer.is_hub and peer.id != node.node_id]
     _RANDOM.shuffle(others)
     yield from [*hubs, *others][: max(MAX_SOURCES, len(hubs))]
 
@@ -197,7 +213,7 @@ def _ask_another(
             continue
         try:
             with node.database.read() as session:
-                provider = member_of(session, source.peer)
+                provider = member_of(session, source.peer, node.clock())
             with connect(node, source.url) as client:
                 note_versions(node, source.peer, link_to(node, client, provider).ask("ping", {}, at=node.clock()).body)
                 with node.database.read() as session:

@@ -18,16 +18,17 @@ from anyio import CapacityLimiter, to_thread
 
 from federation.envelope import join_page, read_envelope, split_page
 from federation.errors import TrustError
-from federation.parcel import peek_audience, read_parcel
+from federation.parcel import check_parcel, peek_audience, read_parcel
 from federation.request import Request
 from federation.validation import check_schema
 from node.context import Node
 from node.exchange import mailbox
 from node.exchange.hub import get_own_federation
 from node.exchange.serving import EMPTY_PAGE, Page
-from node.stream.service import get_federation
+from node.stream.service import find_member, get_federation
 
 THREADS = 4
+MAX_RELAYED_BYTES = 1_200_000  # the largest record in its parcel, and far below the cap of an answer
 LOOK_AGAIN_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -132,7 +133,11 @@ def _put(node: Node, opened: Request, enclosed: list[bytes]) -> str:
     to = str(opened.body.get("to", ""))
     if said["origin"] != opened.member.id or said["audience"] != {"federation": opened.member.federation, "node": to}:
         raise TrustError("parcel-mismatch", "包裹与请求不符。", "The parcel is not what the request says.")
+    if raw.files or len(data) > MAX_RELAYED_BYTES:  # what the mailbox could not hand on must not lie in it
+        raise TrustError("parcel-too-large", "包裹不宜转交。", "This parcel does not fit an answer of the mailbox.")
     with node.database.write() as session:
+        federation = get_federation(session)
+        check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
         mailbox.put(session, node, opened.member.id, to, raw.manifest.id, data)
     return to
 

@@ -36,7 +36,8 @@ from node.stream.models import (
     StoredRecord,
 )
 from node.stream.outbox import WAITING
-from node.stream.service import CURRENT, REVOKED, UNPROVEN, find_member, get_federation
+from node.stream.service import CURRENT, UNPROVEN, find_member, get_federation
+from node.stream.standing import REVOKED
 
 OP = "log/proof"
 MAX_ASKED = 50

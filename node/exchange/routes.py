@@ -15,7 +15,7 @@ from node.context import Node
 from node.stream.models import Federation, Peer
 from node.stream.outbox import waiting_peers
 from node.stream.peers import find_peer, list_reachable
-from node.stream.service import ACTIVE
+from node.stream.standing import is_active
 
 DIRECT, RELAYED, STICK = "direct", "relay", "file"
 
@@ -34,7 +34,7 @@ def list_called(session: Session, node: Node, federation: Federation) -> list[Pe
     """Return whom this node calls in a round: hub or members, and colleges for which something waits."""
     if node.settings.exchange.transport == STICK:
         return []
-    called = list_reachable(session, federation, node.node_id)
+    called = list_reachable(session, federation, node.node_id, node.clock())
     if federation.hub_id == node.node_id:
         return called
     known = {peer.id for peer in called}
@@ -44,7 +44,7 @@ def list_called(session: Session, node: Node, federation: Federation) -> list[Pe
         for peer in others
         if peer is not None
         and peer.id != federation.hub_id
-        and peer.status == ACTIVE
+        and is_active(peer, node.clock())
         and route_to(node, federation, peer) == DIRECT
     ]
     return called + direct

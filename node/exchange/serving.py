@@ -3,7 +3,8 @@
 Only the hub serves what others have signed, unless one asks for a place. A quarantined record is never served: our
 signed refusal stands in its place, so that it blocks nothing behind it; the same for a release of whose dataflow the
 grants do not let this reader read each node's figures. A placeholder is another's refusal and is not passed on. What is
-sealed to others is served as it is. The statements are built once: this is the hot path of every round of every peer.
+sealed to others is served as it is, and an origin gets its own records as it signed them, whatever we think of them.
+The statements are built once: this is the hot path of every round of every peer.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from federation.acceptance import ALL, HUB
 from federation.grants import Grants, dataflow_of
 from federation.keys import Member
 from node.context import Node
-from node.exchange.receipts import build_stand_in
+from node.exchange.receipts import build_stand_in, is_present, sign_again
 from node.prepared import Prepared
 from node.stream.listed import find_grants
 from node.stream.models import Receipt, StoredRecord
@@ -53,7 +54,7 @@ _AFTER = and_(
 )
 _RANGE = and_(
     _OF_FEDERATION,
-    or_(_HELD, col(StoredRecord.origin) == bindparam("reader")),
+    or_(_HELD, and_(col(StoredRecord.origin) == bindparam("reader"), col(StoredRecord.state) != PLACEHOLDER)),
     col(StoredRecord.origin) == bindparam("origin"),
     col(StoredRecord.stream) == bindparam("stream"),
     col(StoredRecord.sequence).between(bindparam("first"), bindparam("last")),
@@ -70,6 +71,7 @@ def _rows(where: ColumnElement[bool]) -> Select[Any]:
     record = (
         col(StoredRecord.id),
         col(StoredRecord.state),
+        col(StoredRecord.origin),
         col(StoredRecord.envelope),
         col(StoredRecord.kind),
         col(StoredRecord.subject),
@@ -139,14 +141,22 @@ def _page(
     rows = statements[1].all(connection, {**values, "until": last}) if count else []
     grants = find_grants(session, member.federation)
     enclosed = []
-    for identity, state, envelope, kind, subject, receipt_id, receipt in rows:
-        if state == QUARANTINED:
-            enclosed.append((receipt_id, receipt))
+    for identity, state, origin, envelope, kind, subject, receipt_id, receipt in rows:
+        if origin == member.id:
+            enclosed.append((identity, envelope))
+        elif state == QUARANTINED:
+            enclosed.append(_refusal(session, node, identity, receipt_id, receipt))
         elif grants is None or _may_have(grants, member, dataflow_of(kind, subject)):
             enclosed.append((identity, envelope))
         else:
             enclosed.append(build_stand_in(session, node, identity))
     return Page(enclosed, last, more=len(sizes) > count)
+
+
+def _refusal(session: Session, node: Node, record_id: str, receipt_id: str, receipt: bytes) -> tuple[str, bytes]:
+    if is_present(node, receipt):
+        return receipt_id, receipt
+    return sign_again(node, session.get_one(StoredRecord, record_id), session.get_one(Receipt, record_id))
 
 
 def _may_have(grants: Grants, member: Member, dataflow: str) -> bool:

@@ -29,6 +29,7 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange import recovering
 from node.exchange.delivery import push_outbox
+from node.exchange.handing import hand_over_list
 from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL, Handlers, find_gaps, receive
 from node.exchange.links import Connect, link_to, open_client
@@ -217,7 +218,7 @@ def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_clie
         hub = find_peer(session, federation.id, federation.hub_id) if federation else None
         if hub is None or not hub.url or hub.id == node.node_id or not is_due(session, hub, node.clock()):
             return ""
-        provider = member_of(session, hub)
+        provider = member_of(session, hub, node.clock())
     wait = max(0, min(int(node.settings.exchange.read_timeout_seconds) - 5, MAX_WAIT_SECONDS))
     try:
         with connect(node, hub.url) as client:
@@ -304,7 +305,7 @@ def _read_start(visit: _Visit) -> _Start:
             raise Conflict("peer-unknown", "没有这个对端，请看 gonghui peer list。", "No such peer; see `peer list`.")
         failures, last_error, hub_id = rows[0]
         return _Start(
-            member_of(session, peer),
+            member_of(session, peer, visit.node.clock()),
             versions_of(session, peer.federation),
             is_expired(session, peer.federation, visit.node.clock()),
             hub_id == visit.node.node_id,
@@ -326,6 +327,7 @@ def _converse(visit: _Visit, link: Link, start: _Start) -> None:
     asked_at = node.clock()
     answer = link.ask("ping", {"membership": start.versions} if start.versions else {}, at=asked_at)
     note_versions(node, visit.peer, answer.body)
+    hand_over_list(node, link, answer.body.get("membership"))
     visit.skew_seconds, visit.met = round((answer.issued_at - asked_at).total_seconds()), True
     if start.backing_off:
         with node.database.write(durable=False) as session:

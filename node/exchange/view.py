@@ -43,9 +43,10 @@ from node.exchange.offered import level_of
 from node.exchange.shared import list_periods, load_shared
 from node.stream.listed import find_grants
 from node.stream.models import Federation
-from node.stream.peers import ACTIVE, list_peers
+from node.stream.peers import list_peers
 from node.stream.sealed import own_member
 from node.stream.service import find_federation
+from node.stream.standing import is_active
 
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
 Table = tuple[str, ...]
@@ -260,7 +261,7 @@ def _expected(session: Session, node: Node, federation: Federation | None) -> di
     names = {
         peer.id: peer.name
         for peer in list_peers(session, federation.id)
-        if peer.status == ACTIVE and peer.id not in {federation.hub_id, node.node_id}
+        if is_active(peer, node.clock()) and peer.id not in {federation.hub_id, node.node_id}
     }
     own = {} if federation.hub_id == node.node_id else {node.node_id: node.settings.node.name}
     return own | names

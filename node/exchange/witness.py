@@ -38,7 +38,8 @@ from node.exchange.serving import Page
 from node.stream.log import log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
 from node.stream.models import Cosigned, Federation, OwnCheckpoint, Peer, PeerStatements, WitnessAsk, WitnessedLog
-from node.stream.service import ACTIVE, find_member, get_federation
+from node.stream.service import find_member, get_federation
+from node.stream.standing import active_at
 
 OP = "witness"
 SIGN_AGAIN = timedelta(days=1)  # also where nothing was added: the audit trail goes on
@@ -84,6 +85,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
         return held
     session.add(row)
     session.flush()
+    write_audit(session, account_id=SYSTEM, action="checkpoint.sign", subject=row.id, at=at, size=size)
     return row
 
 
@@ -111,7 +113,7 @@ def missing_witnesses(session: Session, node: Node, federation: Federation, chec
 
 def active_members(session: Session, node: Node, federation: Federation) -> set[str]:
     """Return the ids of the active members, ourselves and the hub among them."""
-    peers = session.exec(select(Peer.id).where(Peer.federation == federation.id, Peer.status == ACTIVE)).all()
+    peers = session.exec(select(Peer.id).where(Peer.federation == federation.id, active_at(node.clock()))).all()
     return {*peers, node.node_id, federation.hub_id}
 
 
@@ -240,6 +242,7 @@ def cosign(
     )
     envelope = build_cosignature(node.signer, node.node_id, offered, at)
     own = Member(node.node_id, federation.id, node.signer.public_key)
+    write_audit(session, account_id=SYSTEM, action="witness.cosign", subject=offered.origin, at=at, size=offered.size)
     return _keep(session, open_cosignature(envelope, lambda _: own), to_send=True)
 
 

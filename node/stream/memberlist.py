@@ -25,7 +25,7 @@ from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
 from node.stream.outbox import turn_outbox
 from node.stream.peers import find_peer, list_peers
-from node.stream.service import ACTIVE, SUSPENDED
+from node.stream.standing import ACTIVE, RETIRED, SUSPENDED
 
 _STATE = Prepared(
     core_select(col(MemberListState.versions), col(MemberListState.expires_at), col(MemberListState.seen)).where(
@@ -130,7 +130,7 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
 
 
 def take_members(session: Session, node: Node, found: MemberList, at: datetime) -> None:
-    """Write peers and keys as the list has them at this time; a hold counts as suspended while it lasts.
+    """Write peers and keys as the list has them, and the times of a hold, which counts by the clock from then on.
 
     Who is not listed counts no more. What contact with a peer has taught (cursor, back-off) stays.
     """
@@ -138,10 +138,14 @@ def take_members(session: Session, node: Node, found: MemberList, at: datetime) 
         if peer.id not in found.members:
             peer.status = SUSPENDED
             session.add(peer)
+    known = session.exec(select(PeerKey.keyid, PeerKey.retired_at).where(PeerKey.federation == found.federation)).all()
+    rested = {keyid: since for keyid, since in known if since is not None}
     session.exec(delete(PeerKey).where(col(PeerKey.federation) == found.federation))
     for entry in found.members.values():
         for key in entry.keys:
-            session.add(_key_row(found.federation, entry, key))
+            row = _key_row(found.federation, entry, key)
+            row.retired_at = rested.get(key.keyid, at) if key.status == RETIRED else None
+            session.add(row)
         if entry.id != node.node_id:
             _take_member(session, found, entry, at)
     session.flush()
@@ -174,7 +178,9 @@ def _take_member(session: Session, found: MemberList, entry: MemberEntry, at: da
         peer.url = session.get_one(MemberListState, found.federation).urls.partition(" ")[0]
     peer.groups, peer.sealing_key = " ".join(sorted(entry.groups)), entry.sealing_key
     peer.public_key, peer.keyid, peer.is_hub = present.pem, present.keyid, is_hub
-    peer.status = ACTIVE if found.status_of(entry.id, at) == ACTIVE else SUSPENDED
+    peer.status = ACTIVE if entry.status == ACTIVE else SUSPENDED
+    hold = found.hold_on(entry.id)
+    peer.held_from, peer.held_until = (hold.since, hold.until) if hold else (None, None)
     session.add(peer)
 
 

@@ -87,7 +87,9 @@ class Peer(SQLModel, table=True):
     url: str = ""  # empty: no listener
     public_key: str  # PEM
     keyid: str = Field(index=True)
-    status: str = "active"  # or suspended
+    status: str = "active"  # or suspended: as listed; whether it counts now tells `node.stream.standing`
+    held_from: datetime | None = Field(default=None, sa_type=UtcDateTime)  # with the next: one officer's hold
+    held_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     is_hub: bool = False
     transport: str = "direct"  # or relay, file: how it wants to be reached
     groups: str = ""  # names, by blanks
@@ -111,6 +113,7 @@ class PeerKey(SQLModel, table=True):
     public_key: str  # PEM; the scheme belongs to the key
     status: str = "active"
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # may lie before its discovery
+    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # when this node first took it as retired
 
 
 class MemberListFile(SQLModel, table=True):

@@ -20,7 +20,8 @@ from node.context import NODE_ID
 from node.db import Meta
 from node.prepared import Prepared
 from node.stream.models import Federation, MemberListState, Peer, PeerKey, PeerRead, StoredRecord
-from node.stream.service import ACTIVE, CURRENT, SUSPENDED
+from node.stream.service import CURRENT
+from node.stream.standing import ACTIVE, SUSPENDED, is_active
 
 MEMBER_LIST = "member-list"
 _RANDOM = SystemRandom()
@@ -53,17 +54,17 @@ def list_peers(session: Session, federation_id: str) -> list[Peer]:
     return list(session.exec(statement.order_by(col(Peer.is_hub).desc(), col(Peer.name), col(Peer.id))).all())
 
 
-def list_reachable(session: Session, federation: Federation, own_id: str) -> list[Peer]:
+def list_reachable(session: Session, federation: Federation, own_id: str, now: datetime) -> list[Peer]:
     """Return whom this node calls: a college its hub, the hub its active members that have an address."""
     we_are_hub = federation.hub_id == own_id
     return [
         peer
         for peer in list_peers(session, federation.id)
-        if peer.url and peer.status == ACTIVE and peer.id != own_id and (we_are_hub or peer.is_hub)
+        if peer.url and is_active(peer, now) and peer.id != own_id and (we_are_hub or peer.is_hub)
     ]
 
 
-def member_of(session: Session, peer: Peer) -> Member:
+def member_of(session: Session, peer: Peer, now: datetime) -> Member:
     """Return the peer as the protocol knows it, with every key it signs with now.
 
     Raise TrustError where the stored key is not its own id's.
@@ -77,7 +78,7 @@ def member_of(session: Session, peer: Peer) -> Member:
         peer.id,
         peer.federation,
         key,
-        active=peer.status == ACTIVE,
+        active=is_active(peer, now),
         is_hub=peer.is_hub,
         groups=frozenset(peer.groups.split()),
         sealing_key=peer.sealing_key,

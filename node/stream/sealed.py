@@ -32,6 +32,7 @@ from federation.sealing import (
 from node.context import Node
 from node.prepared import Prepared
 from node.stream.models import Federation, MemberListState, Peer, StoredRecord
+from node.stream.standing import active_at
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,6 @@ class Sealing:
 
 GROUP_PREFIX, NODE_PREFIX = "group:", "node:"
 CURRENT = "current"
-ACTIVE = "active"
 _LISTED_GROUPS = Prepared(
     core_select(col(MemberListState.own_groups)).where(col(MemberListState.federation) == bindparam("federation"))
 )
@@ -67,7 +67,7 @@ def own_member(session: Session, node: Node, federation: Federation) -> Member:
 
 def find_readers(session: Session, node: Node, federation: Federation, stream: str) -> list[Peer]:
     """Return the active members, ourselves excepted, to whom a stream is addressed."""
-    active = select(Peer).where(Peer.federation == federation.id, Peer.status == ACTIVE, Peer.id != node.node_id)
+    active = select(Peer).where(Peer.federation == federation.id, active_at(node.clock()), Peer.id != node.node_id)
     if stream.startswith(GROUP_PREFIX):
         name = stream.removeprefix(GROUP_PREFIX)
         in_some = session.exec(active.where(Peer.groups != "").order_by(col(Peer.id))).all()

@@ -24,6 +24,8 @@ from federation.envelope import MAX_ENVELOPE_BYTES, RECORD_TYPE, SEALED_TYPE, re
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import Member, read_public_key
 from federation.sealing import GROUP_KEY, MAX_MEMBER_WRAPS, new_group_key, seal, write_inner
+from node.audit import write_audit
+from node.audit.events import SYSTEM
 from node.clock import format_time
 from node.context import Node
 from node.db import lock_number, next_number
@@ -34,12 +36,12 @@ from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
 from node.stream.recovery import Head, check_may_sign, note_mark
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
+from node.stream.standing import ACTIVE, RETIRED, counts
 from schemas import has_schema, schema_digest
 
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
-ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
 VERSION = 1
 
 
@@ -52,15 +54,16 @@ _HOME = Prepared(
 )
 # statements of every request: built once
 _FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
-_OF_PEER = (col(Peer.status), col(Peer.groups), col(Peer.sealing_key))
+_OF_PEER = (col(Peer.status), col(Peer.held_from), col(Peer.held_until), col(Peer.groups), col(Peer.sealing_key))
+_OF_KEY = (col(PeerKey.retired_at), *_OF_PEER)
 _LISTED = Prepared(
-    core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_PEER)
+    core_select(col(PeerKey.peer_id), col(PeerKey.public_key), col(PeerKey.status), col(PeerKey.revoked_at), *_OF_KEY)
     .select_from(PeerKey)
     .outerjoin(Peer, and_(col(Peer.federation) == col(PeerKey.federation), col(Peer.id) == col(PeerKey.peer_id)))
     .where(col(PeerKey.federation) == bindparam("federation"), col(PeerKey.keyid) == bindparam("keyid"))
 )
 _PINNED = Prepared(
-    core_select(col(Peer.id), col(Peer.public_key), literal(ACTIVE), null(), *_OF_PEER).where(
+    core_select(col(Peer.id), col(Peer.public_key), literal(ACTIVE), null(), null(), *_OF_PEER).where(
         col(Peer.federation) == bindparam("federation"), col(Peer.keyid) == bindparam("keyid")
     )
 )
@@ -115,7 +118,8 @@ def find_member(session: Session, node: Node, federation: Federation | Home, key
     rows = _LISTED.all(connection, wanted) or _PINNED.all(connection, wanted)  # or pinned by hand, without a list
     if not rows:
         return None
-    identity, pem, key_status, revoked_at, status, groups, sealing_key = rows[0]
+    identity, pem, key_status, revoked_at, retired_at, *of_peer = rows[0]
+    status, held_from, held_until, groups, sealing_key = of_peer
     key = read_public_key(pem)
     if key.keyid != keyid:  # the id is computed from the key, never believed
         return None
@@ -123,12 +127,14 @@ def find_member(session: Session, node: Node, federation: Federation | Home, key
         identity,
         federation.id,
         key,
-        active=status == ACTIVE or identity == node.node_id,  # an older key of our own
+        active=identity == node.node_id  # an older key of our own
+        or counts(status, held_from, held_until, node.clock()),
         is_hub=identity == federation.hub_id,
         groups=frozenset((groups or "").split()),
         sealing_key=sealing_key or "",
         revoked_at=revoked_at,
         retired=key_status == RETIRED,
+        retired_at=retired_at,
     )
 
 
@@ -188,6 +194,16 @@ def append_record(
     _check_own(session, node, row, record)
     stored = keep(session, record, position=position, stored_at=at)
     fill_outbox(session, node.node_id, row, stored)
+    write_audit(
+        session,
+        account_id=SYSTEM,
+        action="record.sign",
+        subject=stored.id,
+        at=at,
+        kind=kind,
+        stream=stream,
+        sequence=stored.sequence,
+    )
     note_mark(session, node, federation_id, stream, Head(stored.sequence, stored.id))
     return stored
 

@@ -1,4 +1,4 @@
-"""The states of a stored record and of an outbox row, as data; whoever sets another one is stopped.
+"""The states of records, outbox rows, join requests and drafts of the list, as data; whoever sets another is stopped.
 
 A table reads: what happens -> (from which states, to which state). "" is a row that is not there yet. The tables guard
 the columns themselves, so that no code can go round them; `docs/states.md` draws them.
@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm.base import NO_VALUE
 
+from federation.drafts import DRAFT_STATES
 from federation.errors import GonghuiError
-from node.stream.models import OutboxItem, StoredRecord
+from node.stream.models import JoinRequest, ListDraft, OutboxItem, StoredRecord
 
 States = Mapping[str, tuple[frozenset[str], str]]
 
@@ -32,6 +33,17 @@ OUTBOX_STATES: States = {
     "refused for good": (frozenset({"waiting"}), "refused"),
     "retry, or lost there": (frozenset({"delivered", "refused"}), "waiting"),
 }
+# A request at the hub's desk: the officers decide by what they sign, the hub only follows.
+REQUEST_STATES: States = {
+    "receive": (frozenset({""}), "pending"),
+    "receive, listed already": (frozenset({""}), "listed"),
+    "a draft grants it": (frozenset({"pending"}), "proposed"),
+    "that draft is published": (frozenset({"pending", "proposed"}), "listed"),
+    "another draft is published": (frozenset({"proposed"}), "pending"),
+    "drop": (frozenset({"pending"}), "dropped"),
+}
+# A draft at the hub's desk: as `federation.drafts` has it, but it may also arrive with all its signatures.
+DESK_DRAFT_STATES: States = {**DRAFT_STATES, "arrive signed": (frozenset({""}), "signed")}
 
 
 def may_move(states: States, before: str, after: str) -> bool:
@@ -54,3 +66,5 @@ def _guard(states: States, name: str) -> Any:
 
 event.listen(StoredRecord.state, "set", _guard(RECORD_STATES, "record"), active_history=True)
 event.listen(OutboxItem.state, "set", _guard(OUTBOX_STATES, "outbox row"), active_history=True)
+event.listen(JoinRequest.state, "set", _guard(REQUEST_STATES, "join request"), active_history=True)
+event.listen(ListDraft.state, "set", _guard(DESK_DRAFT_STATES, "draft"), active_history=True)

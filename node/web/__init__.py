@@ -15,8 +15,24 @@ from node.web import (
     signing,
     sticks,
     sync,
+    trail,
     users,
 )
 
-_MODULES = (pages, signing, home, board, imports, releases, matrix, notices, sync, sticks, peers, users, settings)
+_MODULES = (
+    pages,
+    signing,
+    home,
+    board,
+    imports,
+    releases,
+    matrix,
+    notices,
+    sync,
+    sticks,
+    peers,
+    users,
+    trail,
+    settings,
+)
 ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)

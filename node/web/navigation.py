@@ -37,6 +37,7 @@ ENTRIES = (
     Entry("/quarantine", Text("隔离区", "Quarantine"), "quarantine.read", ("/quarantine",)),
     Entry("/records", Text("条目", "Records"), "release.read", ("/records",)),
     Entry("/users", Text("账号", "Accounts"), "user.write", ("/users",)),
+    Entry("/audit", Text("审计", "Audit"), "audit.read"),
     Entry("/settings", Text("设置", "Settings"), "audit.read"),
 )
 

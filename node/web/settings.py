@@ -1,37 +1,28 @@
-"""How this node is set, and who did what lately: for the administrator to look at. Settings change in the file."""
+"""How this node is set: for the administrator to look at. Settings change in the file."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.engine import make_url
-from sqlmodel import col, select
 
 from federation.keys import fingerprint
-from node.access.models import Account
 from node.access.permissions import check_permission
-from node.audit.models import AuditEntry
 from node.config import sections
 from node.web.pages import PageRoute, page
 from node.web.visitors import Visitor, VisitorOf
 
 router = APIRouter(route_class=PageRoute)
-_SHOWN = 200
 
 
 @router.get("/settings")
 def settings(request: Request, visitor: VisitorOf) -> Response:
-    """Show identity, settings and the newest audit entries."""
+    """Show identity and settings."""
     check_permission(visitor.account, "audit.read")
-    with visitor.node.database.read() as session:
-        entries = session.exec(select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(_SHOWN)).all()
-        names = {**dict(session.exec(select(Account.id, Account.name)).all()), "system": "—"}
     return page(
         request,
         "settings.html",
         fingerprint=fingerprint(visitor.node.signer.public_key),
         sections=_values(visitor),
-        entries=entries,
-        names=names,
     )
 
 

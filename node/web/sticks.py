@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from federation.errors import GonghuiError, InputRefused
 from federation.parcel import EVERYBODY
+from federation.spoken import spoken
 from node.access.permissions import check_permission
 from node.exchange import status
 from node.exchange.api import HandlersOf
@@ -97,6 +98,7 @@ def _page(
         ],
         "error": error,
         "preview": preview,
+        "words": spoken(preview.sha256) if preview else "",
         "taken": taken,
     }
     return page(request, "sticks.html", status_of(error) if error else 200, explain=explain, **told)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from node.exchange import inbox, records, status
+from node.exchange import alarms, inbox, records, status
 from node.exchange.api import HandlersOf
 from node.exchange.explain import explain
 from node.web.pages import FormOf, PageRoute, page, see_other
@@ -17,8 +17,10 @@ def show(request: Request, visitor: VisitorOf) -> Response:
     """Show last success, age, what comes next, what is on its way and what came back."""
     told = status.sync_status(visitor.node, visitor.account)
     names = {peer["id"]: peer["name"] for peer in told["peers"]}
+    names[visitor.node.node_id] = visitor.node.settings.node.name
     rounds: Rounds = request.app.state.rounds
-    return page(request, "sync.html", told=told, names=names, rounds=rounds, explain=explain)
+    evidence = alarms.evidence_status(visitor.node, visitor.account)
+    return page(request, "sync.html", told=told, names=names, rounds=rounds, evidence=evidence, explain=explain)
 
 
 @router.post("/sync/run")
@@ -58,4 +60,12 @@ def export_record(visitor: VisitorOf, record_id: str) -> Response:
     """Answer one record verbatim, for `gonghui verify`."""
     data = records.export_record(visitor.node, visitor.account, record_id)
     headers = {"Content-Disposition": f'attachment; filename="{record_id[:16]}.json"'}
+    return Response(data, media_type="application/json", headers=headers)
+
+
+@router.get("/records/{record_id}/proof")
+def export_proof(visitor: VisitorOf, record_id: str) -> Response:
+    """Answer what proves a contradiction, or when witnesses had seen a record, for `gonghui verify`."""
+    data = alarms.export_evidence(visitor.node, visitor.account, record_id)
+    headers = {"Content-Disposition": f'attachment; filename="{record_id[:16]}.proof.json"'}
     return Response(data, media_type="application/json", headers=headers)

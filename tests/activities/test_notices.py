@@ -63,7 +63,7 @@ def test_a_notice_reaches_the_others_and_stays_cancelled(world: World) -> None:
     with college.database.read() as session:
         assert len(session.exec(select(OutboxItem)).all()) == 3
         actions = [entry.action for entry in session.exec(select(AuditEntry))]
-    assert actions == ["notice.publish", "notice.update", "notice.cancel"]
+    assert actions == ["record.sign", "notice.publish", "record.sign", "notice.update", "record.sign", "notice.cancel"]
 
 
 def test_a_node_that_revives_a_cancelled_notice_is_not_believed(world: World) -> None:

@@ -34,7 +34,9 @@ from tests.cli.conftest import Gonghui
 
 def test_a_college_is_founded_with_private_files(gonghui: Gonghui, tmp_path: Path) -> None:
     folder = tmp_path / "college"
-    said = gonghui("init", folder, "--name", "测试学院", "--port", "8700", "--admin", "it", "--json")
+    said = gonghui(
+        "init", folder, "--name", "测试学院", "--port", "8700", "--admin", "it", "--transport", "relay", "--json"
+    )
     assert said.code == 0, said.error
     facts = said.json
     assert facts["federation"] == ""
@@ -45,6 +47,7 @@ def test_a_college_is_founded_with_private_files(gonghui: Gonghui, tmp_path: Pat
     assert node.node_id == facts["node_id"]
     assert fingerprint(node.signer.public_key) == facts["fingerprint"]
     assert (node.settings.node.name, node.settings.server.port) == ("测试学院", 8700)
+    assert node.settings.exchange.transport == "relay"
     assert "# 监听端口" in (folder / "config.toml").read_text(encoding="utf-8")
     secret = facts["setup_link"].removeprefix("http://127.0.0.1:8700/setup/")
     with node.database.read() as session:

@@ -11,13 +11,12 @@ import click
 import typer.main
 
 from federation import errors
-from federation.drafts import DRAFT_STATES
 from federation.roll import KEY_STATES, MEMBER_STATES
 from node.activities.service import TRANSITIONS as NOTICE_STATES
 from node.cli import make_app
 from node.config import sections, toml_value, write_settings_text
 from node.indicators.release import TRANSITIONS as RELEASE_STATES
-from node.stream.states import OUTBOX_STATES, RECORD_STATES
+from node.stream.states import DESK_DRAFT_STATES, OUTBOX_STATES, RECORD_STATES, REQUEST_STATES
 
 ROOT = Path(__file__).resolve().parents[2]
 _MADE = "<!-- Written by `make documents` from the code; do not edit. -->"
@@ -150,7 +149,11 @@ MACHINES: dict[str, tuple[str, Any]] = {
         MEMBER_STATES,
     ),
     "A key of a member 密钥": ("`federation/roll.py`. A revocation names a time.", KEY_STATES),
-    "A draft of the member list 名录变更": ("`federation/drafts.py`.", DRAFT_STATES),
+    "A request at the hub's desk 申请": (
+        "`node/stream/states.py`. Officers decide by what they sign; the hub follows.",
+        REQUEST_STATES,
+    ),
+    "A draft of the member list 名录变更": ("`federation/drafts.py`, `node/stream/states.py`.", DESK_DRAFT_STATES),
     "A release 发布": ("`node/indicators/release.py`.", RELEASE_STATES),
     "A notice 活动通知": ("`node/activities/service.py`.", NOTICE_STATES),
 }

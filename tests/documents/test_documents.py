@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from federation.envelope import TYPES
+from node.exchange.api import router as exchange
+from node.exchange.membership_api import router as membership
 from tests.documents.generated import ROOT, codes, documents, find_command, groups, leaves
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
@@ -160,3 +162,12 @@ def test_the_walkthrough_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     if missing:
         pytest.skip(f"ran {len(ready)} of {len(blocks)} blocks; not there yet: {missing[0][1]}")
+
+
+def test_the_protocol_names_every_operation_and_every_address() -> None:
+    """A second implementer finds each route of the exchange in the protocol."""
+    text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for route in [*exchange.routes, *membership.routes]:
+        path = getattr(route, "path", "")
+        name = path.removeprefix("/exchange/v1/").partition("/{")[0]
+        assert re.search(rf"`[^`\n]*{re.escape(name)}\b", text), path

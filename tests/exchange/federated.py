@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from securesystemslib.signer import Signer
 
 from federation.changes import Change
@@ -96,3 +97,16 @@ class Union:
     def drafts(self) -> list[ListDraft]:
         with self.hub.database.read() as session:
             return desk.list_drafts(session)
+
+
+@pytest.fixture
+def union(net: Net) -> Union:
+    """Give a federation whose list two officers have signed."""
+    made = Union(net)
+    made.found()
+    with made.hub.database.write() as session:  # the address which the anchor names
+        state = session.get_one(MemberListState, made.federation)
+        state.urls = "http://hub"
+        session.add(state)
+    made.resign()
+    return made

@@ -45,7 +45,7 @@ def test_both_keys_of_a_member_speak_while_it_is_rotated(world: World, two_keys:
     assert world.push(old, world.append(old, 1).envelope).body["results"][0]["verdict"] == "accepted"
     assert world.push(new, world.append(new, 2).envelope).body["results"][0]["verdict"] == "accepted"
     with world.hub.database.read() as session:
-        member = member_of(session, session.get_one(Peer, (world.federation, old.node_id)))
+        member = member_of(session, session.get_one(Peer, (world.federation, old.node_id)), world.clock())
     assert {key.keyid for key in member.keys} == {node.signer.public_key.keyid for node in two_keys}
 
 

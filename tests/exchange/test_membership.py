@@ -1,5 +1,7 @@
 """The member list at nodes: founded, joined, changed, refreshed, refused; the old one stays and nothing is lost."""
 
+# ruff: noqa: F811  fixtures are imported
+
 import io
 import json
 from dataclasses import replace
@@ -10,35 +12,25 @@ from sqlmodel import select
 
 from federation.acceptance import Verdict, read_signed_record
 from federation.anchor import read_anchor
-from federation.changes import hand_over, rename, retire_key, suspend
+from federation.changes import add_officer, hand_over, rename, retire_key, suspend
 from federation.drafts import place_hold, propose, read_draft, read_outcome, sign_draft, write_draft
 from federation.enrolment import Applicant, build_request
-from federation.errors import Conflict, TrustError
-from federation.keys import new_identifier, new_private_pem, read_signer, write_private_file
+from federation.errors import Conflict, InputRefused, TrustError
+from federation.keys import new_identifier, new_private_pem, public_pem, read_signer, write_private_file
 from federation.officers import build_card
+from federation.roll import Officer
 from federation.spoken import spoken
 from node.exchange import desk, enrolling, federating, rotation
 from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.listing import list_standing
+from node.exchange.witness import active_members
 from node.officer.changes import changes_of
 from node.stream.memberlist import load_list_files
-from node.stream.models import Federation, MemberListState, Peer, StoredRecord, WaitingDocument
+from node.stream.models import Federation, Peer, StoredRecord, WaitingDocument
 from node.stream.service import find_member
 from tests.exchange.conftest import stranger
-from tests.exchange.federated import ACTOR, Union
-from tests.sync.conftest import Net, net  # noqa: F401  fixture
-
-
-@pytest.fixture
-def union(net: Net) -> Union:  # noqa: F811
-    made = Union(net)
-    made.found()
-    with made.hub.database.write() as session:  # the address which the anchor names
-        state = session.get_one(MemberListState, made.federation)
-        state.urls = "http://hub"
-        session.add(state)
-    made.resign()
-    return made
+from tests.exchange.federated import ACTOR, Union, union  # noqa: F401  fixtures
+from tests.sync.conftest import Net, net  # noqa: F401  fixtures
 
 
 def test_a_college_joins_from_the_anchor_alone_and_exchanges(union: Union) -> None:
@@ -62,6 +54,11 @@ def test_two_officers_are_needed_and_a_stranger_is_none(union: Union) -> None:
         desk.receive_draft(union.hub, write_draft(draft), {})
     with pytest.raises(TrustError, match="officer-unknown"):
         sign_draft(union.held(), draft, stranger(), seen=read_outcome(union.held(), draft))
+    usurper = stranger()
+    theirs = propose(union.held(), add_officer(Officer("x", public_pem(usurper.public_key))), now=union.hub.clock())
+    theirs = sign_draft(union.held(), theirs, usurper, seen=read_outcome(union.held(), theirs))
+    with pytest.raises(TrustError, match="officer-unknown"):  # an officer of the stranger's own root alone
+        desk.receive_draft(union.hub, write_draft(theirs), {})
     assert union.publish(draft, union.officers[0]) == "proposed"
     assert union.held().status_of(college.node_id, union.hub.clock()) == "active"
     assert union.publish(draft, union.officers[0]) == "proposed"  # the same again counts once
@@ -80,17 +77,31 @@ def test_a_draft_is_outdated_once_another_is_published(union: Union) -> None:
         union.publish(first, union.officers[1])
 
 
-def test_a_hold_by_one_officer_counts_until_it_lapses(union: Union) -> None:
-    college = union.enrol()
+def test_a_hold_by_one_officer_counts_until_it_lapses_by_the_clock_alone(union: Union) -> None:
+    """No refresh is needed for it to end: neither at the hub, nor at a college that reaches nobody."""
+    world = union.net.world
+    college, other = union.enrol(), union.enrol()
     keyid = union.officers[0].public_key.keyid
     draft = place_hold(union.held(), college.node_id, keyid, now=union.hub.clock())
     assert union.publish(draft, union.officers[0]) == "published"
-    clock = union.net.world.clock
-    request = union.net.world.request(college, "ping", {})
-    assert union.net.world.post("ping", b"[" + request + b"]").json()["code"] == "member-suspended"
-    clock.forward(days=14, seconds=1)
-    union.refresh(union.hub)
-    assert union.net.world.ask(college, "ping", {}).body["membership"]["hold"] == 1
+    assert union.refresh(other) == ""
+    record = world.append(college, 1)
+    world.clock.forward(days=13, hours=23)
+    request = world.request(college, "ping", {})
+    assert world.post("ping", b"[" + request + b"]").json()["code"] == "member-suspended"
+    for reader in (union.hub, other):
+        outcome = world.receive(reader, record.envelope)
+        assert (outcome.verdict, outcome.code) == (Verdict.REFUSED, "member-suspended")
+        with reader.database.read() as session:
+            federation = session.get_one(Federation, union.federation)
+            assert college.node_id not in active_members(session, reader, federation)
+    world.clock.forward(hours=1)
+    assert world.ask(college, "ping", {}).body["membership"]["hold"] == 1
+    for reader in (union.hub, other):
+        assert world.receive(reader, record.envelope).verdict is Verdict.ACCEPTED
+        with reader.database.read() as session:
+            federation = session.get_one(Federation, union.federation)
+            assert college.node_id in active_members(session, reader, federation)
 
 
 def test_what_a_liar_serves_is_refused_and_the_old_list_stays(union: Union) -> None:
@@ -225,6 +236,10 @@ def test_strangers_requests_are_capped_and_proven(union: Union) -> None:
     file = build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock())
     full = union.net.world.post("join", file)
     assert (full.json()["code"], "retry-after" in full.headers) == ("join-room-full", True)
+    assert desk.drop_request(union.hub, ACTOR, applicant.id) == desk.MAX_OF_ONE
+    assert union.net.world.post("join", file).json()["state"] == "pending"
+    with pytest.raises(InputRefused, match="request-unknown"):
+        desk.drop_request(union.hub, ACTOR, new_identifier("n"))
     changed = file.replace(b'"public": "', b'"public": "-')
     assert union.net.world.post("join", changed).json()["code"] == "request-unreadable"
     other = json.loads(build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock()))

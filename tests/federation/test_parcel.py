@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from federation.envelope import PARCEL_TYPE, RECORD_TYPE, join_page, read_envelope, sign
+from federation.envelope import MAX_ENVELOPE_BYTES, PARCEL_TYPE, RECORD_TYPE, join_page, read_envelope, sign
 from federation.errors import TrustError
 from federation.keys import Member, new_private_pem, read_signer
 from federation.parcel import (
@@ -24,6 +24,7 @@ from federation.parcel import (
     read_bundle,
     read_parcel,
 )
+from federation.request import MAX_PAGE_BYTES
 
 SIGNER = read_signer(new_private_pem())
 A, B, F = "n-" + "a" * 26, "n-" + "b" * 26, "f-" + "a" * 26
@@ -140,3 +141,16 @@ def test_every_cut_is_found() -> None:
     for length in range(1, len(data) - 1, 97):
         with pytest.raises(TrustError):
             list(read_bundle(io.BytesIO(data[:length])))
+
+
+def test_the_largest_record_goes_into_one_request_to_the_mailbox() -> None:
+    record = sign(b'{"n":"%b"}' % (b"x" * 749_700), RECORD_TYPE, SIGNER)
+    assert MAX_ENVELOPE_BYTES - 1_000 < len(record) <= MAX_ENVELOPE_BYTES
+    wide = Range(B, "group:" + "g" * 70, 2**53 - 1, 2**53 - 1)
+    says = Says(
+        misses=(wide,) * 100,
+        receipted={f"group:{'g' * 60}{n:03}": 2**53 - 1 for n in range(100)},
+        refused={f"{n:064}": "c" * 80 for n in range(100)},
+    )
+    data = _build(enclosed=(record,), files=(), says=says)
+    assert len(data) < MAX_PAGE_BYTES - 65_536  # beside it goes the request itself

@@ -137,7 +137,11 @@ def _code_of(vector: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             receipt = open_receipt(read_envelope(data), member("hub"))
             return "", {"record": receipt.record_id, "says": receipt.verdict, "reason": receipt.code}
         else:
-            openers = {"heads": open_heads, "checkpoint": open_checkpoint, "cosignature": open_cosignature}
+            openers: dict[str, Any] = {
+                "heads": open_heads,
+                "checkpoint": open_checkpoint,
+                "cosignature": open_cosignature,
+            }
             openers[vector["as"]](data, find_member)
     except TrustError as error:
         return error.code, {}

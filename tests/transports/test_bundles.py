@@ -1,5 +1,6 @@
 """Sticks: lost, doubled, disordered, cut off; and the way over the hub between two colleges."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from sqlmodel import col, select
 
 from federation.envelope import RECORD_TYPE, read_envelope, sign
 from federation.errors import InputRefused, NotPermitted, TrustError
+from federation.spoken import spoken
 from node.access.permissions import SYSTEM, Actor
 from node.context import Node
 from node.exchange import parcels
@@ -157,7 +159,9 @@ def test_for_everybody_goes_what_not_everybody_has(net: Net, world: World, pair:
     data = b"".join(bundle.parts())
     import_bundle(reader, SYSTEM, io.BytesIO(data), world.handlers)
     assert _held(reader, college) == [1]
-    assert "every member" in summary_of(bundle, [("x", data)], titles_of(world.hub))
+    paper = summary_of(bundle, [("x", data)], titles_of(world.hub))
+    assert "every member" in paper
+    assert spoken(hashlib.sha256(data).hexdigest()) in paper
 
 
 def test_what_is_no_bundle_for_us_changes_nothing(world: World, pair: tuple[Node, Node]) -> None:

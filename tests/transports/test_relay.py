@@ -133,6 +133,7 @@ def test_only_the_named_sender_and_reader(net: Net, world: World, pair: tuple[No
         (sender, world.hub, lines),  # to another than it says
         (sender, reader, []),
         (sender, reader, lines[1:]),
+        (sender, reader, lines[:-1]),  # the manifest names more than is there
     ):
         request = world.request(who, "relay", {"do": "put", "to": to.node_id})
         assert world.post("relay", join_page([request, *enclosed])).status_code in {400, 403}

@@ -18,7 +18,7 @@ from tests.web.conftest import Browser, heading
 Open = Callable[..., Browser]
 SCRIPT = "<script>alert(1)</script>\"'&"
 PAGES = {
-    "admin": ("/", "/users", "/peers", "/sync", "/sticks", "/quarantine", "/settings"),
+    "admin": ("/", "/users", "/peers", "/sync", "/sticks", "/quarantine", "/audit", "/settings"),
     "officer": ("/", "/imports", "/imports/new", "/notices", "/notices/new", "/records"),
 }
 
@@ -60,6 +60,7 @@ def test_pages_speak_both_languages_and_remember_the_choice(open_browser: Open, 
         assert '<html lang="zh-CN">' in chinese
         english = browser.get(f"{path}?lang=en").text
         assert '<html lang="en">' in english
+        english = re.sub(r'<(strong|span) lang="zh-CN">.*?</\1>', "", english)  # words read over the telephone
         rest = english.replace("中文", "").replace("测试大学", "").replace("联合体", "")
         assert not re.findall(r"[\u4e00-\u9fff]+", rest), path
         assert '<html lang="en">' in browser.get(path).text, "the cookie keeps it"
