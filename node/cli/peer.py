@@ -81,5 +81,5 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ["name", "id", "status", "url", "last_contact_at", "last_error"]
+    columns = ["name", "id", "status", "transport", "url", "last_contact_at", "last_error"]
     print_table("对端 / peers", columns, [[row[name] or "" for name in columns] for row in rows])

@@ -83,7 +83,7 @@ def status_(context: typer.Context, as_json: Json = False) -> None:
         "等候 / waiting": told["waiting"],
     }
     print_table("同步状况 / sync", ["", ""], [[name, value] for name, value in facts.items()])
-    columns = ["name", "status", "last_contact_at", "next_try_at", "last_error"]
+    columns = ["name", "status", "transport", "last_contact_at", "next_try_at", "last_error"]
     print_table("对端 / peers", columns, [[row[name] or "" for name in columns] for row in told["peers"]])
     columns = ["kind", "subject", "revision", "state", "verdict", "code"]
     print_table("发出 / sent", columns, [[row[name] for name in columns] for row in told["deliveries"]])

@@ -8,6 +8,7 @@
     crew        processes: commands that are typed, nodes that serve
     http        a node as its API shows it
     office      what the people of one college do, by HTTP or by typing
+    sticks      the college without a network
     stage       who does what when
     report      what is told at the end
 

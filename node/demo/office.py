@@ -1,6 +1,6 @@
 """What the people of one node do: accounts, joining, rosters, releases, rounds. Over HTTP, or by typing commands.
 
-Both ways are the public ones and come to the same services; the college without a listener has only the second.
+Both ways are the public ones and come to the same services; the college by stick has only the second.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +12,9 @@ from node.demo.crew import Crew
 from node.demo.rosters import CollegePlan, Roster
 
 OFFICER, APPROVER, ANALYST, ADMIN = "officer", "approver", "analyst", "admin"
+
+
+DIRECT, RELAY, STICK = "direct", "relay", "file"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Office(ABC):
         self.node = node
         self.plan = plan
         self.url = ""
+        self.transport = DIRECT
         self.told = Told()
         self.accounts: dict[str, Account] = {}
 

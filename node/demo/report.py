@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.demo.office import ANALYST, APPROVER, OFFICER, Office
+from node.demo.office import ANALYST, APPROVER, DIRECT, OFFICER, RELAY, STICK, Office
 from node.demo.served import ServedOffice
 from node.demo.stage import Stage
 from node.demo.words import Words
@@ -19,6 +19,11 @@ CREDIT = Words(
     "whatever says 生成 is generated.",
 )
 RELEASE = "release"
+_WAYS = {
+    DIRECT: Words("直连", "direct"),
+    RELAY: Words("汇总节点转交", "by the hub's mailbox"),
+    STICK: Words("介质", "by stick"),
+}
 _CURRENT = "current"
 
 
@@ -45,6 +50,7 @@ def _node(office: Office, *, hub: bool) -> dict[str, Any]:
     if hub:
         return node
     return node | {
+        "transport": office.transport,
         "rows": told.rows,
         "rows_refused": told.rows_refused,
         "released": told.released,
@@ -75,9 +81,13 @@ def print_remarks(stage: Stage, console: Console) -> None:
 
 def print_invitation(stage: Stage, college: ServedOffice, period: str, console: Console) -> None:
     """Print where everything is, who may sign in, and three things to try."""
-    table = Table("", "地址 / address", title="节点 / nodes", title_justify="left", show_edge=False)
+    table = Table(
+        "", "地址 / address", "往来方式 / transport", title="节点 / nodes", title_justify="left", show_edge=False
+    )
     for office in (stage.hub, *stage.colleges):
-        table.add_row(office.node.name, office.url or "（不监听，只用命令 / no listener, commands only）")
+        table.add_row(
+            office.node.name, office.url or "（不监听，只用命令 / no listener）", _WAYS[office.transport].both()
+        )
     console.print(table)
     people = Table(
         "", "账号 / account", "密码 / password", title="账号 / accounts", title_justify="left", show_edge=False

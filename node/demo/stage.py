@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from node.demo.crew import Crew
 from node.demo.events import EVENTS
-from node.demo.office import ANALYST, APPROVER, OFFICER, Office, TypingOffice, found
+from node.demo.office import ANALYST, APPROVER, DIRECT, OFFICER, RELAY, STICK, Office, found
 from node.demo.officers import Officers
 from node.demo.rosters import CollegePlan, is_open, union_year
 from node.demo.served import ServedOffice
 from node.demo.show import Show
+from node.demo.sticks import StickOffice
 from node.demo.words import DemoFailed, Words
 
 HUB_NAME = "省教育工会（演示）"
@@ -83,10 +84,17 @@ class Stage:
     def _found_college(self, index: int, plan: CollegePlan) -> Office:
         folder, port = self.crew.folder / f"college-{index + 1:02d}", self._ports[index + 1]
         address = ("--public-url", f"http://127.0.0.1:{port}") if index < _CALLED and not plan.quiet else ()
-        node = found(self.crew, folder, plan.name, "--port", str(port), *address, *self._options)
+        transport = STICK if plan.quiet else RELAY if index == _CALLED else DIRECT
+        node = found(
+            self.crew, folder, plan.name, "--port", str(port), *address,
+            "--set", f"exchange.transport={transport}", *self._options,
+        )  # fmt: skip
         office: Office = (
-            TypingOffice(self.crew, node, plan) if plan.quiet else ServedOffice(self.crew, node, port, plan)
+            StickOffice(self.crew, node, self.hub.node, plan)
+            if plan.quiet
+            else ServedOffice(self.crew, node, port, plan)
         )
+        office.transport = transport
         office.open_account("zhang", OFFICER)
         office.open_account("li", APPROVER)
         office.ask_to_join(self.officers.anchor)

@@ -202,6 +202,7 @@ def _peer(
         "is_hub": peer.is_hub,
         "status": peer.status,
         "url": peer.url,
+        "transport": peer.transport,
         "keyid": peer.keyid,
         "called": called,
         "last_success_at": peer.last_success_at,

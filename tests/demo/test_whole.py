@@ -89,6 +89,7 @@ def test_unseen_rosters_come_out_as_the_sum_of_their_rows(
     assert said.code == 0, said.error
     report = said.json
     assert [node["name"] for node in report["nodes"] if not node["hub"]] == sorted(people)
+    assert [node["transport"] for node in report["nodes"] if not node["hub"]] == ["direct", "direct", "relay"]
     assert report["released"] == report["accepted"] > 0
     assert report["refused"] == report["rows_refused"] == 0
     assert {row["period"] for row in report["rollup"]} == {"2024U"}

@@ -1,0 +1,41 @@
+"""The first half-hour as its script does it: five nodes, three ways, and every roll-up is the count of the rows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, Gonghui, environment
+
+COLLEGES = ("listening", "calling", "relayed", "by-stick")
+
+
+def _rows(folder: Path) -> int:
+    return sum(len((folder / name / "roster.csv").read_text(encoding="utf-8").splitlines()) - 1 for name in COLLEGES)
+
+
+@pytest.mark.timeout(900)
+def test_five_nodes_over_three_ways_agree_also_after_changing_over(tmp_path: Path, gonghui: Gonghui) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "half-hour", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment(), "GONGHUI": f"{sys.executable} -m node", "PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = re.findall(r"^= (\S+) (\S+) \((\S+)\)$", done.stdout, re.MULTILINE)
+    assert shown[:5] == [(name, "220", "4/4") for name in ("hub", *COLLEGES)]
+    assert shown[5:] == [(name, str(_rows(tmp_path)), "4/4") for name in ("hub", *COLLEGES)]
+    assert _rows(tmp_path) == 240
+    listening = ("--config", tmp_path / "listening" / "config.toml")
+    token = ("--token-file", tmp_path / "listening" / "admin.token")
+    records = gonghui(*listening, *token, "record", "list", "--kind", "release", "--json").json
+    subjects = [(record["origin"], record["subject"]) for record in records if record["state"] == "current"]
+    assert len(subjects) == len(set(subjects))  # nothing doubled
+    status = gonghui(*listening, *token, "enrol", "status", "--json").json
+    assert status["state"] == "active"
+    assert gonghui(*listening, *token, "sync", "status", "--json").code == 0
