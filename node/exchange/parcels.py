@@ -9,7 +9,7 @@ more trip and no bookkeeping.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import func
@@ -51,6 +51,7 @@ class Packed:
     item_ids: tuple[int, ...] = ()
     records: int = 0
     receipts: int = 0
+    receipts_upto: Mapping[str, int] = field(default_factory=dict)  # by stream, of those that are in this parcel
 
 
 @dataclass
@@ -62,6 +63,7 @@ class _Load:
     log_first: int = 0
     log_last: int = 0
     receipts: int = 0
+    receipts_upto: dict[str, int] = field(default_factory=dict)
     statements: int = 0
 
     def fits(self, envelope: bytes, size: Size) -> bool:
@@ -95,9 +97,11 @@ def pack(
     size = size or Size()
     state = parcels_state(session, federation.id, peer.id)
     first = _Load()
-    for envelope in _receipts(session, state, sent=sent_receipts)[: size.items // 2]:
-        if first.fits(envelope, size):
-            first.envelopes.append(envelope)
+    for stream, sequence, envelope in _receipts(session, state, sent=sent_receipts)[: size.items // 2]:
+        if not first.fits(envelope, size):
+            break
+        first.envelopes.append(envelope)
+        first.receipts_upto[stream] = max(sequence, first.receipts_upto.get(stream, 0))
     first.receipts = len(first.envelopes)
     loads = list(_load_all(session, node, federation, peer, state, first, size, item_ids))
     for envelope in _statements(session, node, peer, own=own_statements):
@@ -171,7 +175,7 @@ def _seal(
         files=files,
     )
     records = len(load.envelopes) - load.receipts - load.statements
-    return Packed(state.number_out, data, tuple(load.item_ids), records, load.receipts)
+    return Packed(state.number_out, data, tuple(load.item_ids), records, load.receipts, load.receipts_upto)
 
 
 def _load_all(
@@ -229,8 +233,8 @@ def _waiting(
         yield item_id or 0, envelope
 
 
-def _receipts(session: Session, state: PeerParcels, *, sent: bool) -> list[bytes]:
-    """Return our receipts on the peer's records that it is not known to hold."""
+def _receipts(session: Session, state: PeerParcels, *, sent: bool) -> list[tuple[str, int, bytes]]:
+    """Return our receipts, with stream and sequence, on the peer's records that it is not known to hold."""
     known: dict[str, int] = json.loads(state.receipted)
     if sent:
         for stream, sequence in json.loads(state.receipts_sent).items():
@@ -239,21 +243,12 @@ def _receipts(session: Session, state: PeerParcels, *, sent: bool) -> list[bytes
         select(StoredRecord.stream, StoredRecord.sequence, Receipt.envelope)
         .join(Receipt, col(Receipt.record_id) == StoredRecord.id)
         .where(StoredRecord.federation == state.federation, StoredRecord.origin == state.peer_id)
-        .order_by(col(StoredRecord.position))
+        .order_by(col(StoredRecord.stream), col(StoredRecord.sequence))
     )
-    found = [envelope for stream, sequence, envelope in rows if sequence > known.get(stream, 0)]
+    found = [
+        (stream, sequence, envelope) for stream, sequence, envelope in rows if sequence > known.get(stream, 0)
+    ]
     return found[:MAX_RECEIPTS]
-
-
-def receipts_upto(session: Session, federation_id: str, peer_id: str) -> dict[str, int]:
-    """Return by stream the highest sequence of the peer on which we have issued a receipt."""
-    rows = session.exec(
-        select(StoredRecord.stream, func.max(StoredRecord.sequence))
-        .join(Receipt, col(Receipt.record_id) == StoredRecord.id)
-        .where(StoredRecord.federation == federation_id, StoredRecord.origin == peer_id)
-        .group_by(StoredRecord.stream)
-    ).all()
-    return dict(rows)
 
 
 def owes_receipts(session: Session, federation_id: str, peer_id: str) -> bool:

@@ -16,7 +16,7 @@ from federation.parcel import read_parcel
 from node.context import Node
 from node.exchange.inbox import RELAY, Handlers
 from node.exchange.models import PeerParcels
-from node.exchange.parcels import Size, owes_receipts, pack, parcels_state, receipts_upto
+from node.exchange.parcels import Size, owes_receipts, pack, parcels_state
 from node.exchange.routes import RELAYED, route_to
 from node.exchange.unpacking import Taken, open_parcel, take_parcel
 from node.stream.models import Federation, OutboxItem, Peer
@@ -117,16 +117,14 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             sent_receipts=True,
             own_statements=True,
         )
-        upto = receipts_upto(session, federation.id, peer.id)
     for parcel in packed:
         lines = split_page(parcel.data)
         link.ask("relay", {"do": "put", "to": peer.id}, lines, at=node.clock())
         with node.database.write() as session:
             _mark(session, node, read_parcel(parcel.data).manifest.id, parcel.item_ids)
-    with node.database.write() as session:
-        state = parcels_state(session, federation.id, peer.id)
-        state.receipts_sent = json.dumps(upto)
-        session.add(state)
+            state = parcels_state(session, federation.id, peer.id)
+            state.receipts_sent = json.dumps({**json.loads(state.receipts_sent), **parcel.receipts_upto})
+            session.add(state)
 
 
 def _mark(session: Session, node: Node, parcel_id: str, item_ids: tuple[int, ...]) -> None:

@@ -160,7 +160,6 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     says = parcel.says
     if says.log_first <= peer.cursor < says.log_last:
         peer.cursor = says.log_last
-    peer.last_success_at = node.clock()
     session.add(peer)
     held = find_state(session, parcel.federation)
     if held is not None:
@@ -170,6 +169,9 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     if parcel.number <= state.number_in:
         return
     state.number_in, state.imported_at = parcel.number, node.clock()
+    said_at = min(parcel.issued_at, node.clock())  # an old stick makes nothing look fresh
+    peer.last_success_at = max(said_at, peer.last_success_at or said_at)
+    state.receipts_sent = "{}"  # what it still lacks by its own word was lost in the mailbox, or goes twice
     state.receipted = json.dumps(dict(says.receipted or {}))
     state.misses = json.dumps([vars(item) for item in says.misses])
     state.membership = json.dumps(dict(says.membership or {}))

@@ -224,3 +224,13 @@ def test_a_refusal_by_stick_is_a_dead_letter_at_once_and_may_be_tried_again(
     carry(world, world.hub, college)  # what was told once is not told again
     assert _items(college) == [("waiting", "")]
     assert export_bundle(college, SYSTEM, world.hub.node_id).records == 1
+
+
+def test_an_old_stick_makes_nothing_look_fresh(net: Net, world: World, pair: tuple[Node, Node]) -> None:
+    college, _ = pair
+    made_at = world.clock()
+    data = b"".join(export_bundle(world.hub, SYSTEM, college.node_id).parts())
+    world.clock.forward(days=180)
+    for _ in range(2):
+        import_bundle(college, SYSTEM, io.BytesIO(data), world.handlers)
+        assert net.peer(college, world.hub).last_success_at == made_at

@@ -86,6 +86,27 @@ def test_what_was_lost_in_the_mailbox_goes_again(net: Net, world: World, pair: t
     assert _item(sender, reader).state == "delivered"
 
 
+def test_every_receipt_comes_back_however_many_and_however_lost(
+    net: Net, world: World, pair: tuple[Node, Node]
+) -> None:
+    sender, reader = pair
+    for n in range(30):  # more receipts than one parcel takes
+        world.append(sender, n, stream=f"node:{reader.node_id}")
+    net.run(sender)
+    net.run(reader)
+    with world.hub.database.write() as session:  # the receipts' parcel is lost with the hub's disk
+        for parcel in session.exec(select(MailboxParcel)).all():
+            session.delete(parcel)
+    for _ in range(4):
+        world.clock.forward(hours=2)
+        net.run(sender)
+        net.run(reader)
+    net.run(sender)
+    with sender.database.read() as session:
+        items = session.exec(select(OutboxItem.state).where(OutboxItem.peer_id == reader.node_id)).all()
+    assert items == ["delivered"] * 30
+
+
 def test_what_expires_is_told_and_sent_again(net: Net, world: World, pair: tuple[Node, Node]) -> None:
     sender, reader = pair
     world.append(sender, 1, stream=f"node:{reader.node_id}")
