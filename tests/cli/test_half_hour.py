@@ -33,7 +33,8 @@ def test_five_nodes_over_three_ways_agree_also_after_changing_over(tmp_path: Pat
     assert _rows(tmp_path) == 240
     listening = ("--config", tmp_path / "listening" / "config.toml")
     token = ("--token-file", tmp_path / "listening" / "admin.token")
-    records = gonghui(*listening, *token, "record", "list", "--kind", "release", "--json").json
+    officer = ("--token-file", tmp_path / "listening" / "zhang.token")
+    records = gonghui(*listening, *officer, "record", "list", "--kind", "release", "--json").json
     subjects = [(record["origin"], record["subject"]) for record in records if record["state"] == "current"]
     assert len(subjects) == len(set(subjects))  # nothing doubled
     status = gonghui(*listening, *token, "enrol", "status", "--json").json
