@@ -254,7 +254,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         return held
     if item.origin == node.node_id:
         own = session.get(OwnCheckpoint, item.checkpoint)
-        if own is None or (own.size, log_root(session, own.size)) != (item.size, item.root):
+        if own is None:  # of a checkpoint that was lost with a restore; it says nothing of the log we hold now
+            return None
+        if (own.size, log_root(session, own.size)) != (item.size, item.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")
     elif federation.hub_id != node.node_id:
         return None

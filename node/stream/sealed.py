@@ -79,12 +79,14 @@ def find_readers(session: Session, node: Node, federation: Federation, stream: s
 def find_sealing_keys(session: Session, node: Node, federation: Federation, stream: str) -> list[str]:
     """Return the keys to which a record of `stream` is sealed, our own first; empty: it goes in clear.
 
-    A reader whose key nothing can be sealed to is left out: that is its own fault, and must not open the record to all.
+    A reader without a key, or with one that nothing can be sealed to, is left out, and must not open the record to all.
+    In clear goes only what is for nodes of an earlier release alone. Without any reader (held, suspended, gone) a
+    record is sealed to ourselves: it can be sealed again to whoever comes back.
     """
     if stream == ALL or not node.sealing_key:
         return []
     readers = find_readers(session, node, federation, stream)
-    if not readers or not all(peer.sealing_key for peer in readers):
+    if readers and not any(peer.sealing_key for peer in readers):
         return []
     keys = [node.sealing_key, *(peer.sealing_key for peer in readers if is_usable(peer.sealing_key))]
     if len(keys) > MAX_WRAPS:

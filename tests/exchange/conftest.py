@@ -87,9 +87,11 @@ class Seen:
         self.taken[record.id] = content["n"]
 
     def withdraw(self, session: Session, record: StoredRecord, content: dict[str, Any]) -> None:  # noqa: ARG002
-        session.delete(session.get_one(Peer, ("scratch", record.id)))
-        session.flush()
-        del self.taken[record.id]
+        row = session.get(Peer, ("scratch", record.id))
+        if row is not None:  # a record of our own was never handed to this handler
+            session.delete(row)
+            session.flush()
+        self.taken.pop(record.id, None)
 
 
 @dataclass

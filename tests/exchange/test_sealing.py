@@ -224,3 +224,22 @@ def test_for_a_reader_that_lost_its_key_the_sender_seals_again(club: Club) -> No
         seal_again(one, SYSTEM, record.id, club.world.handlers)
     with pytest.raises(Conflict, match="record-not-sealed"):
         seal_again(one, SYSTEM, club.world.append(one, 1).id, club.world.handlers)
+
+
+def test_what_nobody_may_read_now_is_not_said_in_clear(club: Club) -> None:
+    one, two = club.add("women"), club.add("women")
+    club.left.add(two.node_id)
+    club.refresh()
+    for stream in (f"node:{two.node_id}", GROUP):
+        record = club.world.append(one, 4711, stream=stream, subject="secret-subject")
+        assert read_envelope(record.envelope).payload_type == SEALED_TYPE
+        assert b"secret-subject" not in read_envelope(record.envelope).payload
+
+
+def test_a_reader_without_a_key_does_not_open_a_group_to_all(club: Club) -> None:
+    one, two, keyless = club.add("women"), club.add("women"), club.add("women")
+    club.world.introduce(one, keyless, "active", "women", "")
+    record = club.world.append(one, 4711, stream=GROUP, subject="secret-subject")
+    assert read_envelope(record.envelope).payload_type == SEALED_TYPE
+    assert club.world.receive(two, record.envelope).verdict is Verdict.ACCEPTED
+    assert club.world.receive(keyless, record.envelope).verdict is Verdict.SEALED

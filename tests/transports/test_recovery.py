@@ -97,7 +97,7 @@ def test_control_without_the_guard_a_fork_arises(
     monkeypatch.setattr(service, "check_may_sign", lambda *_: None)
     world.append(node, 77)
     net.run(node)
-    assert _forks(world.hub) == 1
+    assert _forks(world.hub) >= 1
 
 
 def test_a_bare_claim_counts_for_nothing(net: Net, world: World) -> None:
