@@ -22,7 +22,8 @@ test: setup  ## all tests, with the browser
 	@$(RUN) pytest -n $(WORKERS) -rs
 
 soak: setup  ## faults of every kind, at length: an hour at most, prints its figures
-	@GONGHUI_SOAK=1 timeout 3600 $(RUN) pytest -n $(WORKERS) -o timeout=1200 -rs --durations=10 tests/faults
+	@GONGHUI_SOAK=1 timeout 3600 $(RUN) pytest -n $(WORKERS) -o timeout=1200 -rs --durations=10 tests/faults tests/hostile \
+		tests/federation/test_hostile_channel.py tests/web/test_any_request.py tests/cli/test_half_hour.py
 
 check: setup  ## style, types, layers, documents
 	@$(RUN) ruff check .

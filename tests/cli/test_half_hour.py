@@ -17,6 +17,7 @@ def _rows(folder: Path) -> int:
     return sum(len((folder / name / "roster.csv").read_text(encoding="utf-8").splitlines()) - 1 for name in COLLEGES)
 
 
+@pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="four minutes of processor time: make soak")
 @pytest.mark.timeout(900)
 def test_five_nodes_over_three_ways_agree_also_after_changing_over(tmp_path: Path, gonghui: Gonghui) -> None:
     done = subprocess.run(
