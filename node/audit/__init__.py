@@ -11,7 +11,7 @@ from node.audit.chain import ask_for_chaining
 from node.audit.events import EVENTS
 from node.audit.models import AuditEntry
 
-_CODE = re.compile(r"[\w.:/+#-]{0,128}", re.ASCII)
+_CODE = re.compile(r"[\w.:/+#=-]{0,128}", re.ASCII)
 
 
 def write_audit(

@@ -245,9 +245,7 @@ def _receipts(session: Session, state: PeerParcels, *, sent: bool) -> list[tuple
         .where(StoredRecord.federation == state.federation, StoredRecord.origin == state.peer_id)
         .order_by(col(StoredRecord.stream), col(StoredRecord.sequence))
     )
-    found = [
-        (stream, sequence, envelope) for stream, sequence, envelope in rows if sequence > known.get(stream, 0)
-    ]
+    found = [(stream, sequence, envelope) for stream, sequence, envelope in rows if sequence > known.get(stream, 0)]
     return found[:MAX_RECEIPTS]
 
 

@@ -28,6 +28,7 @@ from node.context import Node, open_node
 from node.doctor import ERROR, OK, WARNING, examine
 from node.founding import Founding, found_node
 from node.stream.models import Peer
+from node.stream.recovery import MARK_FILE
 from tests.cli.conftest import ROOT, Gonghui, Said, Served, environment
 from tests.cli.test_serve import certificate
 
@@ -325,6 +326,8 @@ def _needles(folder: Path) -> dict[str, list[bytes]]:
     """Return file name -> what gives its key away: lines of the PEM, raw bytes, hexadecimal, base64."""
     found = {}
     for path in folder.glob("node.*"):
+        if path.name == MARK_FILE:  # holds no key
+            continue
         data = path.read_bytes()
         if data.startswith(b"-----BEGIN"):
             # the last 32 bytes of these keys' PKCS#8 are the secret itself

@@ -60,7 +60,10 @@ def report(
     """Enrol a college by hand and let the hub take its release."""
     database = Database(f"sqlite:///{folder}/{name}.db")
     database.create_tables()
-    college = Node(folder, hub.settings, database, new_identifier("n"), read_signer(new_private_pem()), b"x" * 32)
+    (folder / name).mkdir()  # each node's marks lie in a folder of its own
+    college = Node(
+        folder / name, hub.settings, database, new_identifier("n"), read_signer(new_private_pem()), b"x" * 32
+    )
     key = college.signer.public_key
     with hub.database.write() as session:
         pem = public_pem(key)

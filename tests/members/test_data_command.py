@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from federation.keys import new_private_pem
+from federation.keys import new_private_pem, write_private_file
 from node.access.models import Account
 from node.access.service import digest_of
 from node.clock import now
@@ -24,8 +24,8 @@ ROSTER = "工号,姓 名,性别,专业技术职务,取得博士年份,月工资(
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     (tmp_path / "config.toml").write_text("", encoding="utf-8")
-    (tmp_path / KEY_FILE).write_bytes(new_private_pem())
-    (tmp_path / SECRET_FILE).write_bytes(os.urandom(32))
+    write_private_file(tmp_path / KEY_FILE, new_private_pem())
+    write_private_file(tmp_path / SECRET_FILE, os.urandom(32))
     (tmp_path / "token").write_text("secret-token", encoding="utf-8")
     database = Database(f"sqlite:///{tmp_path}/gonghui.db")
     database.create_tables()
