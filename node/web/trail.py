@@ -41,6 +41,7 @@ _GROUPS = {
     "checkpoint": Text("检查点", "Checkpoints"),
     "witness": Text("见证", "Witnessing"),
     "equivocation": Text("自相矛盾", "Contradictions"),
+    "refusal": Text("不实的拒收", "Untrue refusals"),
     "quarantine": Text("隔离区", "Quarantine"),
     "audit": Text("审计日志", "Audit trail"),
 }

@@ -16,6 +16,8 @@ from node.audit.events import EVENTS
 from node.audit.models import AuditEntry
 from node.audit.tally import FLUSH_AFTER, count_event, write_counts
 from node.db import Counter, Database
+from node.exchange.trail import event_groups
+from node.web import trail as web_trail
 
 AT = datetime(2026, 10, 10, 8, 0, 0, 123456, tzinfo=UTC)
 
@@ -179,3 +181,7 @@ def test_reads_are_counted_and_written_in_batches(database: Database) -> None:
         count_event(database, AT, account_id="network", action="read.refuse", subject=f"x{n}")
     with database.read() as session:
         assert session.exec(select(AuditEntry).where(AuditEntry.subject == "more")).first() is not None
+
+
+def test_every_group_of_events_has_its_words_on_the_page() -> None:
+    assert set(event_groups()) == set(web_trail._GROUPS)
