@@ -109,6 +109,7 @@ def test_unseen_rosters_come_out_as_the_sum_of_their_rows(
     assert report["seconds"] > 0
 
 
+@pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="a second whole demo: make soak")
 def test_a_roster_nobody_can_read_is_named_and_the_rest_goes_on(tmp_path: Path, gonghui: Gonghui) -> None:
     rows = ["工号,性别", *(f"{n:04d},{'男' if n % 2 else '女'}" for n in range(40))]
     (tmp_path / "好.csv").write_text("\n".join(rows), encoding="utf-8")
