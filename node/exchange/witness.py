@@ -33,7 +33,7 @@ from node.audit import write_audit
 from node.audit.chain import read_trail
 from node.audit.events import SYSTEM
 from node.context import Node
-from node.db import next_number
+from node.db import lock_number, next_number
 from node.exchange.serving import Page
 from node.stream.log import log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
@@ -53,13 +53,12 @@ _COUNTER = "witness"
 
 def current_checkpoint(session: Session, node: Node, federation: Federation) -> OwnCheckpoint:
     """Return the checkpoint to be cosigned now; sign another where the log grew and the last one is witnessed."""
-    last = _last(session, federation)
+    if (current := _still_current(session, node, federation)) is not None:
+        return current
+    lock_number(session, _COUNTER)  # a hub visits many members at once: one signs, the others find it signed
+    if (current := _still_current(session, node, federation)) is not None:
+        return current
     size, at = log_size(session), node.clock()
-    if last is not None:
-        old = at - last.issued_at >= SIGN_AGAIN
-        complete = at - last.issued_at >= GIVE_UP or not missing_witnesses(session, node, federation, last)
-        if not ((size > last.size or old) and complete):
-            return last
     trail = read_trail(session)
     envelope = build_checkpoint(
         node.signer,
@@ -80,13 +79,20 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
         envelope=envelope,
         issued_at=at,
     )
-    held = session.get(OwnCheckpoint, row.id)
-    if held is not None:
-        return held
     session.add(row)
     session.flush()
     write_audit(session, account_id=SYSTEM, action="checkpoint.sign", subject=row.id, at=at, size=size)
     return row
+
+
+def _still_current(session: Session, node: Node, federation: Federation) -> OwnCheckpoint | None:
+    """Return the last checkpoint while no other is to be signed: nothing was added, or its witnesses are awaited."""
+    last, at = _last(session, federation), node.clock()
+    if last is None:
+        return None
+    due = log_size(session) > last.size or at - last.issued_at >= SIGN_AGAIN
+    complete = at - last.issued_at >= GIVE_UP or not missing_witnesses(session, node, federation, last)
+    return None if due and complete else last
 
 
 def _last(session: Session, federation: Federation) -> OwnCheckpoint | None:
