@@ -35,7 +35,19 @@ from federation.metadata import (
     target_name,
     version_in,
 )
-from federation.roll import HOLD_DAYS, HOLDS, Hold, Officer, Roll, read_holds, read_roll, write_holds, write_roll
+from federation.roll import (
+    ACTIVE,
+    HOLD_DAYS,
+    HOLDS,
+    SUSPENDED,
+    Hold,
+    Officer,
+    Roll,
+    read_holds,
+    read_roll,
+    write_holds,
+    write_roll,
+)
 from federation.validation import check_schema
 
 MAX_DRAFT_BYTES = 8_388_608
@@ -112,11 +124,18 @@ def propose(held: MemberList, *changes: Change, now: datetime, renew_root: bool 
         metadata[ROOT] = new_root(roll, held.versions[ROOT] + 1, now)
     known = write_roll(old)
     changed = {path: data for path, data in files.items() if known.get(path) != data}
-    if new_keys and held.versions[HOLD]:  # who signed it may be an officer no more
-        changed[HOLDS] = write_holds(held.holds)
+    holds = tuple(hold for hold in held.holds if not _resumed(old, roll, hold.member))
+    if (new_keys and held.versions[HOLD]) or holds != held.holds:  # who signed it may be an officer no more
+        changed[HOLDS] = write_holds(holds)
         version = _next_hold(held, restart=roll.hub_keyid != old.hub_keyid)
         metadata[HOLD] = new_hold(changed[HOLDS], version, now)
     return Draft(roll.federation, _base(held), metadata, changed)
+
+
+def _resumed(old: Roll, new: Roll, member_id: str) -> bool:
+    """Tell whether t officers let a member speak again: nobody's hold from before outlives that."""
+    states = [roll.members[member_id].status for roll in (old, new) if member_id in roll.members]
+    return states == [SUSPENDED, ACTIVE]
 
 
 def place_hold(

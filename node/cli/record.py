@@ -106,6 +106,9 @@ def alarms(
     )
     columns = ["origin", "stream", "sequence", "first_id", "id", "found_at"]
     print_table("矛盾 / contradictions", columns, [[row[name] for name in columns] for row in told["contradictions"]])
+    columns = ["origin", "stream", "sequence", "missing", "issued_at"]
+    odd = [row for row in told["statements"] if row["silent"] or row["missing"]]
+    print_table("来源所述而未收到 / said, not received", columns, [[row[name] for name in columns] for row in odd])
 
 
 @app.command("countersign")

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from federation.anchor import read_anchor
+from federation.anchor import Anchor, read_anchor
 from federation.changes import Change
 from federation.client import PeerClient
 from federation.differences import Difference, differences
@@ -93,11 +93,14 @@ class Signed:
 def open_latest(folder: OfficerFolder, desk: Desk, now: datetime, anchor: bytes | None = None) -> MemberList | None:
     """Return the newest list, verified against the one kept here, and keep it; None before there is any.
 
-    The anchor is pinned once: given, or the hub's where this very officer has signed its root.
+    The anchor is pinned once: given, or the hub's where this very officer has signed its root. One that was founded
+    anew takes its place where this officer has signed that too.
     """
     pinned = folder.pin(anchor) if anchor is not None else folder.find_anchor()
+    served = desk.fetch(ANCHOR)
+    if pinned is not None and served is not None and _follows(folder, pinned, served):
+        pinned = folder.pin_successor(served)
     if pinned is None:
-        served = desk.fetch(ANCHOR)
         if served is None:
             return None
         if not _has_signed(folder, served):
@@ -110,6 +113,12 @@ def open_latest(folder: OfficerFolder, desk: Desk, now: datetime, anchor: bytes 
     found = refresh(pinned.root, folder.held_files(), desk.fetch, federation=pinned.federation, now=now)
     folder.keep(found)
     return found
+
+
+def find_founding(desk: Desk, names: Sequence[str]) -> Draft | None:
+    """Return the draft of a federation's first list where that is named: it is compared with no other list."""
+    found = _load(desk, names[0]) if len(names) == 1 else None
+    return found if isinstance(found, Draft) and not any(found.base.values()) else None
 
 
 def gather(
@@ -212,6 +221,11 @@ def _check_grants(held: MemberList, draft: Draft, requests: Sequence[EnrolmentRe
         entry = roll.members.get(request.applicant.id)
         if entry is None or request.key.keyid not in {key.keyid for key in entry.active_keys}:
             raise TrustError("draft-differs", "草稿没有批准这份申请。", "The draft does not grant this request.")
+
+
+def _follows(folder: OfficerFolder, pinned: Anchor, served: bytes) -> bool:
+    """Tell whether what is served was founded anew from the pinned federation, by this very officer among others."""
+    return read_anchor(served).formerly == pinned.federation and _has_signed(folder, served)
 
 
 def _has_signed(folder: OfficerFolder, anchor: bytes) -> bool:
