@@ -33,7 +33,7 @@ def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
     """Return the state of our log and its witnesses, contradictions, unproven records, ages of statements."""
     check_permission(actor, "sync.read")
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         return {
             "log_size": log_size(session),
             "checkpoint": _checkpoint(session, node, federation) if federation else None,

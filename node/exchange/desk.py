@@ -255,7 +255,7 @@ def _count(held: MemberList | None, draft: Draft) -> tuple[int, int]:
 
 
 def _our_federation(session: Session, node: Node, wanted: str) -> Federation:
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     if federation.hub_id != node.node_id:
         raise Conflict("not-hub", "入会申请请交给汇总节点。", "A request is handed to the hub.")
     if wanted not in {"", federation.id}:

@@ -147,7 +147,7 @@ def serve_proof(node: Node, opened: Request) -> tuple[Page, dict[str, Any]]:
     """Return the proof for one record to a member who may read it; else raise TrustError, as for one we do not hold."""
     check_schema("log-proof.v1", opened.body)
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         stored = session.get(StoredRecord, opened.body["record"])
         if stored is None or not reads_stream(opened.member, stored.stream, stored.origin):
             raise TrustError("record-unknown", "没有这个条目。", "There is no such record.")
@@ -163,7 +163,7 @@ def export_proof(node: Node, actor: Actor, stored: StoredRecord) -> bytes:
         proven = session.get(ProvenRecord, stored.id)
         if proven is not None:
             return proven.evidence
-        documents, inclusion = _prove(session, node, get_federation(session), stored)
+        documents, inclusion = _prove(session, node, get_federation(session, node), stored)
     return write_evidence("witnessed", [stored.envelope, *documents], inclusion)
 
 
@@ -201,7 +201,7 @@ def take_proof(
 ) -> bool:
     """Keep a proof that holds and judge its record again; tell whether the record is current now."""
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         stored = session.get_one(StoredRecord, record_id)
         try:
             shown = _check(session, node, federation, stored, documents, inclusion)

@@ -134,7 +134,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
         if not turn and not _is_due(node, link.provider.id):
             return 0
         with node.database.write() as session:
-            federation = get_federation(session)
+            federation = get_federation(session, node)
             checkpoint = current_checkpoint(session, node, federation)
             asks = _asks(session, node, federation, checkpoint, link.provider.id)
             ours = session.exec(_to_send(federation, link.provider.id)).all()
@@ -166,7 +166,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
 def _is_due(node: Node, provider: str) -> bool:
     """Tell whether there is something to be cosigned, or we have not asked this provider for an hour."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         told = session.get(PeerStatements, (federation.id, provider))
         quiet = told is not None and told.witnessed_at is not None and node.clock() - told.witnessed_at < GIVE_UP
         last = _last(session, federation)
@@ -192,7 +192,7 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
         raise TrustError("enclosed-mismatch", "缺少检查点。", "A checkpoint must be enclosed.")
     caller = opened.member.id
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         offered = open_checkpoint(enclosed[0], lambda keyid: find_member(session, node, federation, keyid))
         if offered.origin != caller:
             raise TrustError("origin-mismatch", "检查点属于别的节点。", "The checkpoint is another node's.")

@@ -34,7 +34,7 @@ def _meet(net: Net, caller: Node, other: Node) -> None:
     host = f"c-{other.node_id[2:8]}"
     for one, two in ((caller, other), (other, caller)):
         with one.database.read() as session:
-            known = find_member(session, one, get_federation(session), two.signer.public_key.keyid)
+            known = find_member(session, one, get_federation(session, one), two.signer.public_key.keyid)
         if known is None:
             net.world.introduce(one, two)
     net.address(other, caller, "")

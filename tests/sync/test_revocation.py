@@ -177,7 +177,7 @@ def test_what_witnesses_had_seen_in_time_counts_for_a_newcomer(net: Net) -> None
     assert times["s1"] < theft < times["s2"], "both are proven to be in the log; one of them since too late"
     file = export_evidence(late, Actor("a-1", "officer", "officer"), rows[0].id)
     with late.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, late)
         members = active_members(session, late, federation)
         shown = check_evidence(
             file, lambda keyid: find_member(session, late, federation, keyid), hub=hub.node_id, members=members
