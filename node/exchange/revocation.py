@@ -139,7 +139,7 @@ def last_checkpoint(node: Node) -> list[bytes]:
         row = session.exec(select(OwnCheckpoint).order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
         if row is None:
             raise InputRefused("record-unknown", "还没有检查点。", "There is no checkpoint yet.")
-        signed = standing_cosignatures(session, node, get_federation(session), row)
+        signed = standing_cosignatures(session, node, session.get_one(Federation, row.federation), row)
         return [row.envelope, *(one.envelope for one in signed[: MAX_ASKED - 2])]
 
 

@@ -232,7 +232,7 @@ def test_a_witness_refuses_an_audit_trail_that_was_cut_and_says_so(net: Net) -> 
     with hub.database.read() as session:
         held = session.get_one(WitnessedLog, key)
         earlier = open_checkpoint(
-            held.checkpoint, lambda keyid: find_member(session, hub, get_federation(session), keyid)
+            held.checkpoint, lambda keyid: find_member(session, hub, get_federation(session, hub), keyid)
         )
     with one.database.write() as session:  # who has the disk takes the end away
         session.execute(delete(AuditEntry))

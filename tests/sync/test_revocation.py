@@ -216,7 +216,7 @@ def test_a_lying_witness_crowds_nobody_out(net: Net) -> None:
     for node in (one, two, one, two):
         net.run(node)
     with liar.database.write() as session:
-        own = current_checkpoint(session, liar, get_federation(session)).envelope
+        own = current_checkpoint(session, liar, get_federation(session, liar)).envelope
     with hub.database.read() as session:
         theirs = [row.envelope for row in session.exec(select(OwnCheckpoint)).all()]
     fakes = []
@@ -231,7 +231,7 @@ def test_a_lying_witness_crowds_nobody_out(net: Net) -> None:
     with hub.database.read() as session:
         rows = session.exec(select(Cosigned).where(Cosigned.origin == hub.node_id)).all()
         kept = [(row.checkpoint, row.witness) for row in rows]
-        federation = get_federation(session)
+        federation = get_federation(session, hub)
         documents, _ = _prove(session, hub, federation, session.get_one(StoredRecord, record.id))
         senders = [read_object(read_envelope(data).payload)["witness"] for data in documents[1:]]
     assert len(set(kept)) == len(kept), "one of each witness under each checkpoint"
