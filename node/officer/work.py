@@ -17,9 +17,19 @@ from federation.changes import Change
 from federation.client import PeerClient
 from federation.differences import Difference, differences
 from federation.documents import read_object
-from federation.drafts import Draft, progress, propose, read_draft, read_outcome, sign_draft, write_draft
-from federation.enrolment import EnrolmentRequest, read_request
+from federation.drafts import (
+    MAX_DRAFT_BYTES,
+    Draft,
+    progress,
+    propose,
+    read_draft,
+    read_outcome,
+    sign_draft,
+    write_draft,
+)
+from federation.enrolment import REPLACE, EnrolmentRequest, read_request
 from federation.errors import Conflict, InputRefused, TrustError
+from federation.keys import read_public_key
 from federation.membership import MemberList, refresh
 from federation.metadata import HOLD, ROOT, check_metadata, signers_of
 from node.officer.changes import changes_of
@@ -117,8 +127,11 @@ def open_latest(folder: OfficerFolder, desk: Desk, now: datetime, anchor: bytes 
 
 def find_founding(desk: Desk, names: Sequence[str]) -> Draft | None:
     """Return the draft of a federation's first list where that is named: it is compared with no other list."""
-    found = _load(desk, names[0]) if len(names) == 1 else None
-    return found if isinstance(found, Draft) and not any(found.base.values()) else None
+    data = _find(desk, names[0]) if len(names) == 1 else b"{}"
+    if "metadata" not in read_object(data, max_bytes=MAX_DRAFT_BYTES):
+        return None
+    draft = read_draft(data)
+    return None if any(draft.base.values()) else draft
 
 
 def gather(
@@ -128,7 +141,7 @@ def gather(
 
     Where an officer has proposed it already, that draft; else a new one of all the requests together.
     """
-    found = [_load(desk, name) for name in names]
+    found = [_load(desk, name, held) for name in names]
     drafts = [item for item in found if isinstance(item, Draft)]
     if drafts:
         if len(found) > 1:
@@ -190,19 +203,25 @@ class _Found:
     draft: str = ""
 
 
-def _load(desk: Desk, name: str) -> Draft | list[_Found]:
+def _find(desk: Desk, name: str) -> bytes:
     path = Path(name)
     data = path.read_bytes() if path.is_file() else desk.find(name)
     if data is None:
         raise InputRefused(
             "request-unknown", f"没有申请或草稿 {name[:80]}。", f"There is no request or draft {name[:80]}."
         )
-    document = read_object(data, max_bytes=8_388_608)
+    return data
+
+
+def _load(desk: Desk, name: str, held: MemberList | None) -> Draft | list[_Found]:
+    data = _find(desk, name)
+    document = read_object(data, max_bytes=MAX_DRAFT_BYTES)
     if "metadata" in document:
         return read_draft(data)
     if "requests" not in document:
         return [_Found(read_request(data), data)]
     waiting = [item for item in document["requests"] if item.get("state") in {"pending", "proposed"}]
+    waiting = [item for item in waiting if held and _is_vouched(held, item)] or waiting
     if len(waiting) != 1:
         prints = "，".join(str(item.get("request", ""))[:16] for item in waiting)
         raise Conflict(
@@ -212,6 +231,18 @@ def _load(desk: Desk, name: str) -> Draft | list[_Found]:
         )
     file = str(waiting[0]["file"]).encode()
     return [_Found(read_request(file), file, str(waiting[0].get("draft", "")))]
+
+
+def _is_vouched(held: MemberList, item: dict[str, Any]) -> bool:
+    """Tell whether a key that the list names as the applicant's has signed too: anybody may ask in anybody's name.
+
+    One to replace a lost key cannot be; it is never passed over for another.
+    """
+    request = read_request(str(item["file"]).encode())
+    if request.kind == REPLACE:
+        return True
+    member = held.members.get(request.applicant.id)
+    return member is not None and any(request.is_signed_by(read_public_key(key.pem)) for key in member.active_keys)
 
 
 def _check_grants(held: MemberList, draft: Draft, requests: Sequence[EnrolmentRequest]) -> None:

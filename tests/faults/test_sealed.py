@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from node.context import open_node
 from node.exchange.models import MailboxParcel
@@ -45,7 +45,7 @@ def say(config: str, reader: str, *numbers: int) -> None:
             append_record(
                 session,
                 node,
-                federation=get_federation(session).id,
+                federation=get_federation(session, node).id,
                 stream=f"node:{reader}",
                 kind="notice",
                 subject=f"notice:{number}",
@@ -70,7 +70,7 @@ def for_one(holder: Folder, origin: str) -> list[tuple[str, str]]:
     """Return state and title of what `origin` has written for one reader, as a node holds it."""
     with holder.opened() as node, node.database.read() as session:
         rows = session.exec(
-            select(StoredRecord).where(StoredRecord.origin == origin, StoredRecord.stream.startswith("node:"))  # type: ignore[attr-defined]
+            select(StoredRecord).where(StoredRecord.origin == origin, col(StoredRecord.stream).startswith("node:"))
         ).all()
         rows = sorted(rows, key=lambda row: row.sequence)
         return [(row.state, read_content(row)["title"] if row.opened else "") for row in rows]

@@ -238,7 +238,7 @@ def test_lists_hold_for_python_tuf_alone(name: str) -> None:
     files = {path: text.encode() for path, text in json.loads(VECTORS[name]["given"]).items()}
     by_name = {path.rpartition(".json")[0]: path for path in files if "/" not in path}
     newest = {role: max(path for stem, path in by_name.items() if stem.endswith(role)) for role in ROLES[:4]}
-    read = {role: Metadata.from_bytes(files[path]) for role, path in newest.items()}
+    read: dict[str, Metadata[Any]] = {role: Metadata.from_bytes(files[path]) for role, path in newest.items()}
     for role in ROLES[:4]:
         read["root"].signed.verify_delegate(role, read[role].signed_bytes, read[role].signatures)
     for path, target in read["targets"].signed.targets.items():

@@ -15,9 +15,16 @@ from tests.schemas.vectors import CURVE, ED, FEDERATION, HUB, NOW, STRANGER, SUS
 FILE = ("1.root.json", b'{"this":"proves itself"}')
 
 
-def _parcel(w: Writer, enclosed: Sequence[bytes], **changes: Any) -> bytes:
+def _parcel(enclosed: Sequence[bytes], **changes: Any) -> bytes:
     at, says = read_time(NOW), Says(0, 2, 5, 1, {"all": 4}, (Range(CURVE.id, "all", 3, 7),), {"timestamp": 9})
-    values = {"origin": ED.id, "federation": FEDERATION, "audience": HUB.id, "number": 2, "files": [FILE]} | changes
+    place: dict[str, Any] = {"origin": ED.id, "federation": FEDERATION, "audience": HUB.id, "number": 2}
+    values = {**place, "files": [FILE], **changes}
+        "origin": ED.id,
+        "federation": FEDERATION,
+        "audience": HUB.id,
+        "number": 2,
+        "files": [FILE],
+    } | changes
     return build_parcel(ED.signer, at=at, says=says, enclosed=enclosed, **values)
 
 
@@ -32,15 +39,15 @@ def add_parcels(w: Writer) -> None:
     """Parcels one by one, as they lie in a mailbox, and bundles, as they lie on a stick."""
     first = w.signed(record(ED), RECORD_TYPE, ED)
     second = w.signed(record(ED, sequence=2, previous=id_of(first), subject="notice:2"), RECORD_TYPE, ED)
-    good = _parcel(w, [first, second])
+    good = _parcel([first, second])
     file_line = good[good.rindex(b',\n{"data"') + 2 : -1]
 
     def add(name: str, what: str, given: bytes, code: str, kind: str = "parcel") -> None:
         w.add(name, what, kind, given, HUB, code=code)
 
     add("valid-parcel", "Two records and a file of the member list, for the hub.", good, "")
-    add("valid-parcel-for-everybody", "One for whoever may read it.", _parcel(w, [first], audience="*"), "")
-    add("valid-parcel-empty", "Nothing enclosed: the manifest says what its origin holds.", _parcel(w, []), "")
+    add("valid-parcel-for-everybody", "One for whoever may read it.", _parcel([first], audience="*"), "")
+    add("valid-parcel-empty", "Nothing enclosed: the manifest says what its origin holds.", _parcel([]), "")
     add("invalid-parcel-record-withheld", "One record was taken out.", good.replace(second + b",\n", b""),
         "enclosed-mismatch")  # fmt: skip
     add("invalid-parcel-records-reordered", "The records stand in another order.",
@@ -65,7 +72,7 @@ def add_parcels(w: Writer) -> None:
     add("invalid-parcel-as-request", "Signed as a request.", _spelt(w, good, kind=REQUEST_TYPE), "type-mismatch")
     add("invalid-parcel-altered", "A byte of the manifest was changed after it was signed.",
         good.replace(b'{"payload":"eyJ', b'{"payload":"eyK', 1), "signature-invalid")  # fmt: skip
-    stick = good + b"\n" + _parcel(w, [], number=3) + b"\n"
+    stick = good + b"\n" + _parcel([], number=3) + b"\n"
     add("valid-bundle", "Two parcels, one after another: a file for the stick.", stick, "", "bundle")
     add("invalid-bundle-cut", "Its end is missing.", stick[:-40], "bundle-truncated", "bundle")
     add("invalid-bundle-line-ends", "Sent as text: line ends were changed.", stick.replace(b"\n", b"\r\n"),
