@@ -1,4 +1,4 @@
-"""What an administrator should see of lies and logs: contradictions, witnesses of our log, silent origins."""
+"""What an administrator should see of lies and logs: contradictions, restores, witnesses of our log, silent origins."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from node.exchange.records import get_record
 from node.exchange.revocation import export_proof
 from node.exchange.witness import missing_witnesses
 from node.stream.log import log_size
-from node.stream.models import Cosigned, Equivocation, Federation, HeadClaim, OwnCheckpoint, StoredRecord
+from node.stream.models import Cosigned, Equivocation, Federation, HeadClaim, OriginBreak, OwnCheckpoint, StoredRecord
 from node.stream.service import UNPROVEN, find_federation
 
 SILENT_AFTER = timedelta(days=3)  # of an origin that says something of its heads daily
@@ -28,6 +28,7 @@ def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
         return {
             "log_size": log_size(session),
             "checkpoint": _checkpoint(session, node, federation) if federation else None,
+            "restored": [_restored(row) for row in _breaks(session)],
             "contradictions": [_contradiction(row) for row in _contradictions(session)],
             "unproven": session.exec(
                 select(func.count()).select_from(StoredRecord).where(StoredRecord.state == UNPROVEN)
@@ -63,6 +64,15 @@ def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[st
         "witnesses": [{"id": witness, "at": at} for witness, at in signed],
         "missing": missing_witnesses(session, node, federation, row),
     }
+
+
+def _breaks(session: Session) -> list[OriginBreak]:
+    return list(session.exec(select(OriginBreak).order_by(col(OriginBreak.found_at).desc()).limit(SHOWN)).all())
+
+
+def _restored(row: OriginBreak) -> dict[str, Any]:
+    names = ("id", "origin", "stream", "before", "after", "found_at")
+    return {name: getattr(row, name) for name in names}
 
 
 def _contradictions(session: Session) -> list[Equivocation]:
