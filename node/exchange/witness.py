@@ -9,7 +9,7 @@ hub; so the hub carries asks and cosignatures between members, as it carries rec
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete
@@ -29,26 +29,25 @@ from federation.statements import (
     open_cosignature,
 )
 from federation.validation import check_schema
-from federation.witness import NO_LONGER_COUNTING, NOTHING_HELD, check_next, count_missing
+from federation.witness import NO_LONGER_COUNTING, NOTHING_HELD, check_audit, check_next, count_missing
 from node.audit import write_audit
-from node.audit.chain import head_at, read_trail
+from node.audit.chain import read_trail
 from node.audit.events import SYSTEM
 from node.context import Node
 from node.db import lock_number, next_number
+from node.exchange.restarts import is_further, note_restart, restart_where_broken
 from node.exchange.serving import Page
-from node.stream.log import log_generation, log_root, log_size, prove_growth, restart_log
+from node.stream.log import log_generation, log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
 from node.stream.models import (
     Cosigned,
     Federation,
-    OriginBreak,
     OwnCheckpoint,
     Peer,
     PeerStatements,
     WitnessAsk,
     WitnessedLog,
 )
-from node.stream.recovery import PEER, begin
 from node.stream.service import find_member, get_federation
 from node.stream.standing import active_at
 
@@ -58,6 +57,7 @@ GIVE_UP = timedelta(hours=1)  # of waiting for the witnesses of one checkpoint b
 SPARE_WITNESSES = 2  # other members that a member asks
 HUB_WITNESSES = 3
 MAX_CARRIED = 20
+ALARMS = frozenset({"audit-cut", "proof-consistency"})  # a log that was forked or cut, or its audit trail
 _TURNS = 3
 _COUNTER = "witness"
 
@@ -148,7 +148,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
         if not turn and not _is_due(node, link.provider.id):
             return 0
         with node.database.write() as session:
-            federation = get_federation(session)
+            federation = get_federation(session, node)
             checkpoint = current_checkpoint(session, node, federation)
             asks = _asks(session, node, federation, checkpoint, link.provider.id)
             ours = session.exec(_to_send(federation, link.provider.id)).all()
@@ -184,7 +184,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
 def _is_due(node: Node, provider: str) -> bool:
     """Tell whether there is something to be cosigned, or we have not asked this provider for an hour."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         told = session.get(PeerStatements, (federation.id, provider))
         quiet = told is not None and told.witnessed_at is not None and node.clock() - told.witnessed_at < GIVE_UP
         last = _last(session, federation)
@@ -211,7 +211,7 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
         raise TrustError("enclosed-mismatch", "缺少检查点。", "A checkpoint must be enclosed.")
     caller = opened.member.id
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         offered = open_checkpoint(enclosed[0], lambda keyid: find_member(session, node, federation, keyid))
         if offered.origin != caller:
             raise TrustError("origin-mismatch", "检查点属于别的节点。", "The checkpoint is another node's.")
@@ -236,7 +236,7 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
         held = session.get(WitnessedLog, (federation.id, caller))
         body = {"size": held.size if held else 0, "code": code, "asks": asks}
         body |= {"generation": held.generation} if held and held.generation else {}
-        if held is not None and (code or _is_further(held, offered)):  # what it signed says: you were restored
+        if held is not None and (code or is_further(held, offered)):  # what it signed says: you were restored
             shown.append((read_envelope(held.checkpoint).id, held.checkpoint))
     known = {identity for identity, _ in shown}
     return Page([*shown, *(item for item in checkpoints if item[0] not in known)], 0, more=False), body
@@ -259,9 +259,12 @@ def cosign(
         return existing
     held = (row.size, row.root) if row else NOTHING_HELD
     check_next(held, offered, old_size, path, generation=row.generation if row else 0)
+    anew = row is not None and row.generation < offered.generation
+    if row is not None and not anew:
+        _check_audit(session, node, federation, row, offered)
     at = node.clock()
-    if row is not None and row.generation < offered.generation:
-        _note_restart(session, federation, row, offered, at)
+    if row is not None and anew:
+        note_restart(session, federation, row, offered, at)
     session.merge(
         WitnessedLog(
             federation=federation.id,
@@ -273,77 +276,35 @@ def cosign(
             audit_size=offered.audit_size,
             audit_head=offered.audit_head,
             seen_at=at,
+            alarm=row.alarm if row and not anew else "",  # what was cut and has grown again was cut all the same
+            alarm_at=row.alarm_at if row and not anew else None,
         )
     )
-    envelope = build_cosignature(node.signer, node.node_id, offered, at)
+    # A clock that is behind must not make it look older than what it cosigns; later is never more than it saw.
+    envelope = build_cosignature(node.signer, node.node_id, offered, max(at, offered.issued_at))
     own = Member(node.node_id, federation.id, node.signer.public_key)
     write_audit(session, account_id=SYSTEM, action="witness.cosign", subject=offered.origin, at=at, size=offered.size)
     return _keep(session, open_cosignature(envelope, lambda _: own), to_send=True)
 
 
-def _note_restart(
-    session: Session, federation: Federation, row: WitnessedLog, offered: Checkpoint, at: datetime
-) -> None:
-    """Keep both checkpoints of a log that begins anew: its node was restored, or wants to hide what it said."""
-    session.add(
-        OriginBreak(
-            id=offered.id,
-            federation=federation.id,
-            origin=offered.origin,
-            before=row.size,
-            after=offered.size,
-            first_envelope=row.checkpoint,
-            envelope=offered.envelope,
-            found_at=at,
-        )
-    )
-    write_audit(
-        session,
-        account_id=SYSTEM,
-        action="witness.restored",
-        subject=offered.origin,
-        at=at,
-        before=row.size,
-        size=offered.size,
-    )
-
-
-def restart_where_broken(session: Session, node: Node, federation: Federation, data: bytes) -> bool:
-    """Begin a new generation where somebody shows a checkpoint that we signed and our log does not go on from.
-
-    Then we were restored from a backup, and look for what else was lost; a mere claim counts for nothing. Raise
-    TrustError where it is not ours.
-    """
-    seen = open_checkpoint(data, lambda keyid: find_member(session, node, federation, keyid))
-    if seen.origin != node.node_id:
-        raise TrustError("origin-mismatch", "检查点属于别的节点。", "The checkpoint is another node's.")
-    present = log_generation(session)
-    if session.get(OwnCheckpoint, seen.id) is not None:  # not lost: a log that differs from it was changed here
-        return False
-    if seen.generation < present or (seen.generation == present and _goes_on_from(session, seen)):
-        return False
-    at = node.clock()
-    restart_log(session, at, seen.generation)
-    for told in session.exec(select(PeerStatements)).all():
-        told.witnessed, told.witnessed_at = 0, None
-        session.add(told)
-    begin(session, node, federation.id, PEER)
-    write_audit(session, account_id=SYSTEM, action="log.restart", subject=node.node_id, at=at, before=seen.size)
-    return True
-
-
-def _goes_on_from(session: Session, seen: Checkpoint) -> bool:
-    if seen.size > log_size(session) or log_root(session, seen.size) != seen.root:
-        return False
-    return head_at(session, seen.audit_size) == seen.audit_head
-
-
-def _is_further(held: WitnessedLog, offered: Checkpoint) -> bool:
-    return (held.generation, held.size) > (offered.generation, offered.size)
+def _check_audit(session: Session, node: Node, federation: Federation, row: WitnessedLog, offered: Checkpoint) -> None:
+    """Raise TrustError where the audit trail was cut; `witness-size` for a checkpoint that only comes late."""
+    try:
+        check_audit(row.audit_size, row.audit_head, offered)
+    except TrustError as error:
+        held = open_checkpoint(row.checkpoint, lambda keyid: find_member(session, node, federation, keyid))
+        if offered.issued_at < held.issued_at:
+            raise TrustError(
+                "witness-size", "检查点已过时。", "A newer checkpoint was witnessed.", have=row.size
+            ) from error
+        raise
 
 
 def take_cosignature(session: Session, node: Node, federation: Federation, data: bytes) -> Cosigned | None:
-    """Keep a cosignature on our log, or one that we carry for a member; None for what is neither. Raise TrustError."""
+    """Keep a cosignature on our log, or one that we carry for a member; None for what is neither. Raise TrustError.
+
+    Of our own checkpoints one is kept of each witness, the first: more, or one dated before what it cosigns, are None.
+    """
     item = open_cosignature(data, lambda keyid: find_member(session, node, federation, keyid))
     held = session.get(Cosigned, item.id)
     if held is not None:
@@ -354,6 +315,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
             return None
         if (own.size, log_root(session, own.size)) != (item.size, item.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")
+        known = {row.witness for row in standing_cosignatures(session, node, federation, own)}
+        if item.witness in known or item.cosigned_at < own.issued_at.replace(microsecond=0):
+            return None
     elif federation.hub_id != node.node_id:
         return None
     else:
@@ -365,6 +329,23 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         carried = (col(Cosigned.origin) == item.origin) & (col(Cosigned.witness) == item.witness)
         session.execute(delete(Cosigned).where(carried))  # of what we only carry, the last is enough
     return _keep(session, item)
+
+
+def standing_cosignatures(session: Session, node: Node, federation: Federation, own: OwnCheckpoint) -> list[Cosigned]:
+    """Return the cosignatures under a checkpoint of ours that still hold, earliest first, one of each witness."""
+    rows = session.exec(
+        select(Cosigned)
+        .where(Cosigned.origin == node.node_id, Cosigned.checkpoint == own.id)
+        .order_by(col(Cosigned.cosigned_at), col(Cosigned.id))
+    ).all()
+    found: dict[str, Cosigned] = {}
+    for row in rows:
+        try:
+            open_cosignature(row.envelope, lambda keyid: find_member(session, node, federation, keyid), kept=True)
+        except TrustError:  # its key was revoked, or its witness removed
+            continue
+        found.setdefault(row.witness, row)
+    return list(found.values())
 
 
 def _keep(session: Session, item: Cosignature, *, to_send: bool = False) -> Cosigned:
@@ -440,18 +421,29 @@ def _cosign_or_say(
     try:
         cosign(session, node, federation, offered, ask["old_size"], [bytes.fromhex(step) for step in ask["path"]])
     except TrustError as error:
-        if error.code == "proof-consistency":  # a fork, or a log that was cut: somebody should look
-            write_audit(
-                session,
-                account_id=SYSTEM,
-                action="witness.refuse",
-                subject=offered.origin,
-                at=node.clock(),
-                result=error.code,
-                size=offered.size,
-            )
+        if error.code in ALARMS:  # somebody should look
+            _raise_alarm(session, node, federation, offered, error.code)
         return error.code
     return ""
+
+
+def _raise_alarm(session: Session, node: Node, federation: Federation, offered: Checkpoint, code: str) -> None:
+    """Write down once a day that a log or its audit trail does not go on from what we cosigned; it stays an alarm."""
+    row, at = session.get(WitnessedLog, (federation.id, offered.origin)), node.clock()
+    if row is not None:
+        if row.alarm == code and row.alarm_at is not None and at - row.alarm_at < SIGN_AGAIN:
+            return
+        row.alarm, row.alarm_at = code, at
+        session.add(row)
+    write_audit(
+        session,
+        account_id=SYSTEM,
+        action="witness.refuse",
+        subject=offered.origin,
+        at=at,
+        result=code,
+        size=offered.size,
+    )
 
 
 def asks_to(
@@ -515,7 +507,7 @@ def _take_answer(
         if code == "witness-size":
             _show_last(session, node, offered.origin)
         held = session.get(WitnessedLog, (federation.id, offered.origin))
-        if held is not None and (code or _is_further(held, offered)):
+        if held is not None and (code or is_further(held, offered)):
             took.refused[offered.origin] = [held.checkpoint]
     return took
 
