@@ -17,7 +17,7 @@ from node.audit.events import SYSTEM
 from node.context import Node
 from node.stream.log import log_generation, log_root, log_size, restart_log
 from node.stream.models import Federation, OriginBreak, OwnCheckpoint, PeerStatements, WitnessedLog
-from node.stream.recovery import PEER, begin
+from node.stream.recovery import PEER, begin, has_answered_since
 from node.stream.service import find_member
 
 
@@ -67,7 +67,8 @@ def restart_where_broken(session: Session, node: Node, federation: Federation, d
     for told in session.exec(select(PeerStatements)).all():
         told.witnessed, told.witnessed_at = 0, None
         session.add(told)
-    begin(session, node, federation.id, PEER)
+    if not has_answered_since(session, federation.id, seen.issued_at):  # else it was found out before
+        begin(session, node, federation.id, PEER)
     write_audit(session, account_id=SYSTEM, action="log.restart", subject=node.node_id, at=at, before=seen.size)
     return True
 

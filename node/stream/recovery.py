@@ -125,6 +125,14 @@ def note_answer(session: Session, node: Node, federation: Federation, peer_id: s
         session.execute(delete(Recovery).where(col(Recovery.federation) == federation.id))
 
 
+def has_answered_since(session: Session, federation_id: str, at: datetime) -> bool:
+    """Tell whether a recovery was answered at or after `at`: then what was signed before was looked for."""
+    found = select(RecoveryAnswer.peer_id).where(
+        RecoveryAnswer.federation == federation_id, col(RecoveryAnswer.answered_at) >= at
+    )
+    return session.exec(found.limit(1)).first() is not None
+
+
 def awaited_readers(session: Session, node: Node, federation: Federation) -> dict[str, set[str]]:
     """Return by own stream which readers have not answered since the recovery began; a stream without any is left out.
 
