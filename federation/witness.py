@@ -82,6 +82,37 @@ def count_missing(
     return missing or int(not counting)
 
 
+def check_audit(held_size: int, held_head: str, offered: Checkpoint) -> None:
+    """Let a witness check that the audit trail whose end it has cosigned goes on; raise TrustError `audit-cut`.
+
+    The trail has no consistency proof: what was cut and has grown beyond the held size again is not found here.
+    """
+    same = offered.audit_size == held_size and offered.audit_head == held_head
+    if offered.audit_size <= held_size and not same:
+        raise TrustError(
+            "audit-cut",
+            "该节点的审计日志比见证过的短，或末尾不同。",
+            "The node's audit trail is shorter than the one that was witnessed, or ends otherwise.",
+            have=held_size,
+        )
+
+
+def choose_required(
+    witnesses: Iterable[str], *, log: str, hub: str, members: Collection[str], not_counting: str = ""
+) -> list[str]:
+    """Return the first of `witnesses` that together are all that are required; nothing where one is missing."""
+    chosen: list[str] = []
+    missing = count_missing(chosen, log=log, hub=hub, members=members, not_counting=not_counting)
+    for witness in witnesses:
+        left = count_missing([*chosen, witness], log=log, hub=hub, members=members, not_counting=not_counting)
+        if left < missing:
+            chosen.append(witness)
+            missing = left
+        if not missing:
+            return chosen
+    return []
+
+
 def check_witnessed(
     record_id: str,
     record_origin: str,
@@ -94,7 +125,8 @@ def check_witnessed(
 ) -> Witnessed:
     """Verify that a record is in a log whose checkpoint (the first document) the required witnesses cosigned.
 
-    The time is that of the last required cosignature: before it, the whole set did not vouch. Raise TrustError.
+    The time is that of the last required cosignature: before it, the whole set did not vouch; and never before the
+    checkpoint's own. Raise TrustError.
     """
     checkpoint = open_checkpoint(documents[0], find_member)
     leaf = hash_leaf(leaf_entry(record_id, inclusion.salt))
@@ -104,7 +136,8 @@ def check_witnessed(
         enough = cosigned[:count]
         who = tuple(sorted({item.witness for item in enough}))
         if not count_missing(who, log=checkpoint.origin, hub=hub, members=members, not_counting=record_origin):
-            return Witnessed(record_id, checkpoint.origin, checkpoint.size, enough[-1].cosigned_at, who)
+            at = max(enough[-1].cosigned_at, checkpoint.issued_at)
+            return Witnessed(record_id, checkpoint.origin, checkpoint.size, at, who)
     raise TrustError("witness-missing", "缺少必需的见证签名。", "A required witness has not cosigned.")
 
 

@@ -74,11 +74,19 @@ def options(
         Path | None,
         typer.Option(envvar="GONGHUI_TOKEN_FILE", help="账号令牌文件 / token of the acting account"),
     ] = None,
+    federation: Annotated[
+        str,
+        typer.Option(
+            envvar="GONGHUI_FEDERATION",
+            metavar="ID|NAME",
+            help="哪个联合体（属于几个时） / which federation, where the node is in several",
+        ),
+    ] = "",
     lang: Annotated[str, typer.Option(envvar="GONGHUI_LANG", help="zh 或 en")] = "zh",
 ) -> None:
     """Keep the options that all commands share."""
     state = context.ensure_object(State)
-    state.config, state.token_file, state.language = config, token_file, lang
+    state.config, state.token_file, state.federation, state.language = config, token_file, federation, lang
 
 
 def main() -> None:
@@ -117,7 +125,7 @@ def _word_of(arguments: Sequence[str]) -> str:
     """Return the word that was typed, behind the options of all commands; "" where all words must be known."""
     rest = iter(arguments)
     for argument in rest:
-        if argument in {"--config", "--token-file", "--lang"}:
+        if argument in {"--config", "--token-file", "--federation", "--lang"}:
             next(rest, "")
         elif not argument.startswith("--") or argument == "--help":
             return argument if argument in WORDS else ""

@@ -104,6 +104,8 @@ def alarms(
         ["leaves", "checkpoint", "witnesses", "missing", "unproven"],
         [[told["log_size"], checkpoint["size"], len(checkpoint["witnesses"]), checkpoint["missing"], told["unproven"]]],
     )
+    columns = ["origin", "code", "found_at", "message_zh"]
+    print_table("被删改的日志 / cut logs", columns, [[row[name] for name in columns] for row in told["logs"]])
     columns = ["origin", "stream", "sequence", "first_id", "id", "found_at"]
     print_table("矛盾 / contradictions", columns, [[row[name] for name in columns] for row in told["contradictions"]])
 

@@ -151,7 +151,7 @@ def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
 def take_known(node: Node, handlers: Handlers) -> int:
     """As `take_waiting`, at start-up: this program may know what the one before did not."""
     with node.database.write() as session:
-        return take_waiting(session, node, handlers) if find_federation(session) else 0
+        return take_waiting(session, node, handlers) if find_federation(session, node) else 0
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
@@ -199,7 +199,7 @@ def _waiting_of(session: Session, origin: str) -> int:
 
 
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     lock_number(session, "log")  # two deliveries of one record must not race
     own = own_member(session, node, federation)
     reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)

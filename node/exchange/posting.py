@@ -85,7 +85,7 @@ def _note_sent(session: Session, node: Node, sent: dict[str, str]) -> None:
 def _recipients(node: Node) -> list[Peer]:
     """Return the peers that get something over the mailbox now."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         waiting = session.exec(
             select(OutboxItem.peer_id).where(OutboxItem.state == WAITING, OutboxItem.parcel == "").distinct()
         ).all()
@@ -101,7 +101,7 @@ def _recipients(node: Node) -> list[Peer]:
 
 def _put_all(node: Node, link: Link, peer: Peer) -> None:
     with node.database.write() as session:
-        federation: Federation = get_federation(session)
+        federation: Federation = get_federation(session, node)
         items = session.exec(
             select(OutboxItem.id).where(
                 OutboxItem.peer_id == peer.id, OutboxItem.state == WAITING, OutboxItem.parcel == ""

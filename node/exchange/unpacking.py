@@ -58,7 +58,7 @@ class Taken:
 def open_parcel(node: Node, raw: RawParcel) -> Parcel:
     """Verify the manifest; raise TrustError. Whether it is for us is the caller's to see."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         return check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
 
 
@@ -136,7 +136,7 @@ def _take_refusals(session: Session, node: Node, parcel: Parcel) -> None:
 
 def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
     """Keep a receipt on a record of ours; tell whether it is on one. Raise TrustError where it does not hold."""
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     issuer = signing_member(envelope, lambda keyid: find_member(session, node, federation, keyid))
     check_signature(envelope, issuer.key)
     record = session.get(StoredRecord, read_receipt_payload(envelope)["record"]["id"])
@@ -177,7 +177,7 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     state.membership = json.dumps(dict(says.membership or {}))
     session.add(state)
     _take_refusals(session, node, parcel)
-    if get_federation(session).hub_id == node.node_id:
+    if get_federation(session, node).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
 
 

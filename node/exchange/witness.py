@@ -28,7 +28,7 @@ from federation.statements import (
     open_cosignature,
 )
 from federation.validation import check_schema
-from federation.witness import NO_LONGER_COUNTING, NOTHING_HELD, check_next, count_missing
+from federation.witness import NO_LONGER_COUNTING, NOTHING_HELD, check_audit, check_next, count_missing
 from node.audit import write_audit
 from node.audit.chain import read_trail
 from node.audit.events import SYSTEM
@@ -47,6 +47,7 @@ GIVE_UP = timedelta(hours=1)  # of waiting for the witnesses of one checkpoint b
 SPARE_WITNESSES = 2  # other members that a member asks
 HUB_WITNESSES = 3
 MAX_CARRIED = 20
+ALARMS = frozenset({"audit-cut", "proof-consistency"})  # a log that was forked or cut, or its audit trail
 _TURNS = 3
 _COUNTER = "witness"
 
@@ -133,7 +134,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
         if not turn and not _is_due(node, link.provider.id):
             return 0
         with node.database.write() as session:
-            federation = get_federation(session)
+            federation = get_federation(session, node)
             checkpoint = current_checkpoint(session, node, federation)
             asks = _asks(session, node, federation, checkpoint, link.provider.id)
             ours = session.exec(_to_send(federation, link.provider.id)).all()
@@ -165,7 +166,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
 def _is_due(node: Node, provider: str) -> bool:
     """Tell whether there is something to be cosigned, or we have not asked this provider for an hour."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         told = session.get(PeerStatements, (federation.id, provider))
         quiet = told is not None and told.witnessed_at is not None and node.clock() - told.witnessed_at < GIVE_UP
         last = _last(session, federation)
@@ -191,7 +192,7 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
         raise TrustError("enclosed-mismatch", "缺少检查点。", "A checkpoint must be enclosed.")
     caller = opened.member.id
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         offered = open_checkpoint(enclosed[0], lambda keyid: find_member(session, node, federation, keyid))
         if offered.origin != caller:
             raise TrustError("origin-mismatch", "检查点属于别的节点。", "The checkpoint is another node's.")
@@ -233,6 +234,8 @@ def cosign(
         existing.to_send = True
         return existing
     check_next((row.size, row.root) if row else NOTHING_HELD, offered, old_size, path)
+    if row is not None:
+        _check_audit(session, node, federation, row, offered)
     at = node.clock()
     session.merge(
         WitnessedLog(
@@ -244,16 +247,35 @@ def cosign(
             audit_size=offered.audit_size,
             audit_head=offered.audit_head,
             seen_at=at,
+            alarm=row.alarm if row else "",  # what was cut and has grown again was cut all the same
+            alarm_at=row.alarm_at if row else None,
         )
     )
-    envelope = build_cosignature(node.signer, node.node_id, offered, at)
+    # A clock that is behind must not make it look older than what it cosigns; later is never more than it saw.
+    envelope = build_cosignature(node.signer, node.node_id, offered, max(at, offered.issued_at))
     own = Member(node.node_id, federation.id, node.signer.public_key)
     write_audit(session, account_id=SYSTEM, action="witness.cosign", subject=offered.origin, at=at, size=offered.size)
     return _keep(session, open_cosignature(envelope, lambda _: own), to_send=True)
 
 
+def _check_audit(session: Session, node: Node, federation: Federation, row: WitnessedLog, offered: Checkpoint) -> None:
+    """Raise TrustError where the audit trail was cut; `witness-size` for a checkpoint that only comes late."""
+    try:
+        check_audit(row.audit_size, row.audit_head, offered)
+    except TrustError as error:
+        held = open_checkpoint(row.checkpoint, lambda keyid: find_member(session, node, federation, keyid))
+        if offered.issued_at < held.issued_at:
+            raise TrustError(
+                "witness-size", "检查点已过时。", "A newer checkpoint was witnessed.", have=row.size
+            ) from error
+        raise
+
+
 def take_cosignature(session: Session, node: Node, federation: Federation, data: bytes) -> Cosigned | None:
-    """Keep a cosignature on our log, or one that we carry for a member; None for what is neither. Raise TrustError."""
+    """Keep a cosignature on our log, or one that we carry for a member; None for what is neither. Raise TrustError.
+
+    Of our own checkpoints one is kept of each witness, the first: more, or one dated before what it cosigns, are None.
+    """
     item = open_cosignature(data, lambda keyid: find_member(session, node, federation, keyid))
     held = session.get(Cosigned, item.id)
     if held is not None:
@@ -264,6 +286,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
             return None
         if (own.size, log_root(session, own.size)) != (item.size, item.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")
+        known = {row.witness for row in standing_cosignatures(session, node, federation, own)}
+        if item.witness in known or item.cosigned_at < own.issued_at.replace(microsecond=0):
+            return None
     elif federation.hub_id != node.node_id:
         return None
     else:
@@ -275,6 +300,23 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         carried = (col(Cosigned.origin) == item.origin) & (col(Cosigned.witness) == item.witness)
         session.execute(delete(Cosigned).where(carried))  # of what we only carry, the last is enough
     return _keep(session, item)
+
+
+def standing_cosignatures(session: Session, node: Node, federation: Federation, own: OwnCheckpoint) -> list[Cosigned]:
+    """Return the cosignatures under a checkpoint of ours that still hold, earliest first, one of each witness."""
+    rows = session.exec(
+        select(Cosigned)
+        .where(Cosigned.origin == node.node_id, Cosigned.checkpoint == own.id)
+        .order_by(col(Cosigned.cosigned_at), col(Cosigned.id))
+    ).all()
+    found: dict[str, Cosigned] = {}
+    for row in rows:
+        try:
+            open_cosignature(row.envelope, lambda keyid: find_member(session, node, federation, keyid), kept=True)
+        except TrustError:  # its key was revoked, or its witness removed
+            continue
+        found.setdefault(row.witness, row)
+    return list(found.values())
 
 
 def _keep(session: Session, item: Cosignature, *, to_send: bool = False) -> Cosigned:
@@ -347,18 +389,29 @@ def _cosign_or_say(
     try:
         cosign(session, node, federation, offered, ask["old_size"], [bytes.fromhex(step) for step in ask["path"]])
     except TrustError as error:
-        if error.code == "proof-consistency":  # a fork, or a log that was cut: somebody should look
-            write_audit(
-                session,
-                account_id=SYSTEM,
-                action="witness.refuse",
-                subject=offered.origin,
-                at=node.clock(),
-                result=error.code,
-                size=offered.size,
-            )
+        if error.code in ALARMS:  # somebody should look
+            _raise_alarm(session, node, federation, offered, error.code)
         return error.code
     return ""
+
+
+def _raise_alarm(session: Session, node: Node, federation: Federation, offered: Checkpoint, code: str) -> None:
+    """Write down once a day that a log or its audit trail does not go on from what we cosigned; it stays an alarm."""
+    row, at = session.get(WitnessedLog, (federation.id, offered.origin)), node.clock()
+    if row is not None:
+        if row.alarm == code and row.alarm_at is not None and at - row.alarm_at < SIGN_AGAIN:
+            return
+        row.alarm, row.alarm_at = code, at
+        session.add(row)
+    write_audit(
+        session,
+        account_id=SYSTEM,
+        action="witness.refuse",
+        subject=offered.origin,
+        at=at,
+        result=code,
+        size=offered.size,
+    )
 
 
 def _asks_to(

@@ -160,6 +160,8 @@ class JoinRequest(SQLModel, table=True):
     state: str = "pending"
     draft: str = ""  # digest of the draft that grants it
     received_at: datetime = Field(sa_type=UtcDateTime)
+    issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # as it says itself
+    cosigned: bool = False  # a listed, active key of the member has signed it too
 
 
 class ListDraft(SQLModel, table=True):
@@ -285,6 +287,8 @@ class WitnessedLog(SQLModel, table=True):
     audit_size: int = Field(sa_type=BigInteger)
     audit_head: str
     seen_at: datetime = Field(sa_type=UtcDateTime)
+    alarm: str = ""  # code of the last refusal that somebody should look at; it stays
+    alarm_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class WitnessAsk(SQLModel, table=True):
