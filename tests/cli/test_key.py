@@ -27,8 +27,8 @@ from node.clock import now
 from node.context import Node, open_node
 from node.doctor import ERROR, OK, WARNING, examine
 from node.founding import Founding, found_node
+from node.stream.marks import MARK_FILE
 from node.stream.models import Peer
-from node.stream.recovery import MARK_FILE
 from tests.cli.conftest import ROOT, Gonghui, Said, Served, environment
 from tests.cli.test_serve import certificate
 
