@@ -363,7 +363,7 @@ def test_no_key_is_in_any_other_file_or_output(tmp_path: Path, gonghui: Gonghui,
 
     outputs = [on(college, "peer", "key", "--out", tmp_path / "college.key.json")]
     _introduce(hub, college)
-    served = serve(hub.config)
+    served = serve(hub.config, afresh=True)
     outputs.append(on(college, "peer", "add", served.url, "--fingerprint", hub.fingerprint))
     outputs.append(on(college, "sync", "run"))
     outputs.append(on(college, "key", "show"))
