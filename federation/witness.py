@@ -1,7 +1,9 @@
 """Witnesses: what a node cosigns, and when enough cosignatures make a record older than a time.
 
 A witness keeps one checkpoint a log. It cosigns another only where a consistency proof leads from the one it keeps, and
-keeps the new one before it answers; so it never puts its name under two branches of a log. Required are the hub and,
+keeps the new one before it answers; so it never puts its name under two branches of a log. A log of a later
+generation is another log (its node was restored from a backup): the witness begins anew with it, and says so aloud;
+none goes back to an earlier one. Required are the hub and,
 where there are three members, one other; for the hub's own log two members. The log's own node and the node whose key
 is in question never count: so a thief who wants to back-date needs every required witness.
 """
@@ -12,7 +14,7 @@ from datetime import datetime
 
 from federation.errors import TrustError
 from federation.keys import Member
-from federation.log import EMPTY_ROOT, check_consistency, check_inclusion, hash_leaf
+from federation.log import EMPTY_ROOT, check_consistency, check_inclusion, hash_leaf, no_consistency
 from federation.statements import Checkpoint, Cosignature, open_checkpoint, open_cosignature
 
 FindMember = Callable[[str], Member | None]
@@ -47,13 +49,17 @@ def leaf_entry(record_id: str, salt: bytes) -> bytes:
     return _DOMAIN + salt + bytes.fromhex(record_id)
 
 
-def check_next(held: tuple[int, bytes], offered: Checkpoint, old_size: int, path: Sequence[bytes]) -> None:
+def check_next(
+    held: tuple[int, bytes], offered: Checkpoint, old_size: int, path: Sequence[bytes], *, generation: int = 0
+) -> None:
     """Let a witness check an offered checkpoint against the size and root it holds (`NOTHING_HELD` at first).
 
-    Raise TrustError: `witness-size` where the proof starts elsewhere (its `have` says where to start), or
-    `proof-consistency` where the log was forked or cut.
+    `generation` is that of the log it holds. Raise TrustError: `witness-size` where the proof starts elsewhere (its
+    `have` says where to start), or `proof-consistency` where the log was forked or cut, or an earlier one is shown.
     """
-    size, root = held
+    if offered.generation < generation:
+        raise no_consistency()
+    size, root = held if offered.generation == generation else NOTHING_HELD
     if offered.size < size or old_size != size:
         raise TrustError(
             "witness-size",

@@ -92,7 +92,10 @@ def alarms(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
 ) -> None:
-    """列出矛盾、检查点与见证 / show contradictions, checkpoint, witnesses.  Example: gonghui record alarms --json."""
+    """列出矛盾、恢复、检查点与见证 / show contradictions, restores, checkpoint, witnesses.
+
+    Example: gonghui record alarms --json
+    """
     state: State = context.obj
     told = evidence_status(state.node, state.actor)
     if as_json:
@@ -111,6 +114,8 @@ def alarms(
     columns = ["origin", "stream", "sequence", "missing", "issued_at"]
     odd = [row for row in told["statements"] if row["silent"] or row["missing"]]
     print_table("来源所述而未收到 / said, not received", columns, [[row[name] for name in columns] for row in odd])
+    columns = ["origin", "stream", "before", "after", "found_at"]
+    print_table("从备份恢复 / restored", columns, [[row[name] for name in columns] for row in told["restored"]])
 
 
 @app.command("countersign")

@@ -1,4 +1,4 @@
-"""What an administrator should see of lies and logs: contradictions, cut logs, witnesses of ours, silent origins."""
+"""What an administrator should see of lies and logs: contradictions, restores, cut logs, witnesses, silent origins."""
 
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from node.stream.models import (
     Equivocation,
     Federation,
     HeadClaim,
+    OriginBreak,
     OwnCheckpoint,
     StoredRecord,
     WitnessedLog,
@@ -38,6 +39,7 @@ def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
         return {
             "log_size": log_size(session),
             "checkpoint": _checkpoint(session, node, federation) if federation else None,
+            "restored": [_restored(row) for row in _breaks(session)],
             "contradictions": [_contradiction(row) for row in _contradictions(session)],
             "logs": [_log_alarm(row) for row in _alarmed_logs(session)],
             "unproven": session.exec(
@@ -74,6 +76,15 @@ def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[st
         "witnesses": [{"id": witness, "at": at} for witness, at in signed],
         "missing": missing_witnesses(session, node, federation, row),
     }
+
+
+def _breaks(session: Session) -> list[OriginBreak]:
+    return list(session.exec(select(OriginBreak).order_by(col(OriginBreak.found_at).desc()).limit(SHOWN)).all())
+
+
+def _restored(row: OriginBreak) -> dict[str, Any]:
+    names = ("id", "origin", "stream", "before", "after", "found_at")
+    return {name: getattr(row, name) for name in names}
 
 
 def _contradictions(session: Session) -> list[Equivocation]:

@@ -162,6 +162,10 @@ _TEXTS: dict[str, Text] = {
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "node-copied": Text(
+        "数据库与本机记录的已签名条目不符：本节点可能被复制并在两处运行",
+        "the database holds another record than this machine signed: a copy of this node runs elsewhere",
+    ),
     "stream-recovering": Text(
         "本节点从备份恢复，正在取回自己签名过的条目。", "This node was restored and is getting back what it signed."
     ),

@@ -39,6 +39,7 @@ from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
 from node.prepared import Prepared
+from node.stream import recovery
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
@@ -228,7 +229,9 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
 
 
 def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
-    """Give the record its place, then judge its content."""
+    """Give the record its place, then judge its content. One of our own that we lack says that we were restored."""
+    if record.origin == inbox.node.node_id:
+        recovery.begin(inbox.session, inbox.node, inbox.federation.id, recovery.PEER)
     position = next_number(inbox.session, "log")
     at = inbox.node.clock()
     _make_room(inbox, record)

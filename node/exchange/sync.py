@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from sqlalchemy import bindparam, update
 from sqlalchemy import select as core_select
@@ -86,6 +87,13 @@ class PeerResult:
     received: dict[str, int] = field(default_factory=dict)  # records of others, by verdict
     skew_seconds: int = 0
     seconds: float = 0.0
+
+
+def result_as_json(result: PeerResult) -> dict[str, Any]:
+    """Return what came of visiting one peer, for a script."""
+    values = {name: value for name, value in vars(result).items() if name not in {"text", "exit_code"}}
+    text = {"message": result.text.en, "message_zh": result.text.zh} if result.text else {}
+    return values | text
 
 
 @dataclass

@@ -21,6 +21,8 @@ from node.exchange.delivery import TEMPORARY
 from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.stream import recovery
+from node.stream.marks import Head
 from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import WAITING, refuse_item, settle_item
@@ -161,11 +163,14 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     if says.log_first <= peer.cursor < says.log_last:
         peer.cursor = says.log_last
     session.add(peer)
-    held = find_state(session, parcel.federation)
-    if held is not None:
-        note_seen(held, says.membership or {}, parcel.origin)
-        session.add(held)
+    listed = find_state(session, parcel.federation)
+    if listed is not None:
+        note_seen(listed, says.membership or {}, parcel.origin)
+        session.add(listed)
     state = parcels_state(session, parcel.federation, parcel.origin)
+    held = {stream: Head(*place) for stream, place in (says.held or {}).items()}
+    if says.held is not None:
+        recovery.take_word(session, node, get_federation(session, node), parcel.origin, held, says.taken)
     if parcel.number <= state.number_in:
         return
     state.number_in, state.imported_at = parcel.number, node.clock()
@@ -175,6 +180,8 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     state.receipted = json.dumps(dict(says.receipted or {}))
     state.misses = json.dumps([vars(item) for item in says.misses])
     state.membership = json.dumps(dict(says.membership or {}))
+    state.held = json.dumps({stream: head.sequence for stream, head in held.items()})
+    state.lost = "" if says.lost is None else json.dumps(dict(says.lost))
     session.add(state)
     _take_refusals(session, node, parcel)
     if get_federation(session, node).hub_id == node.node_id:

@@ -32,9 +32,10 @@ from node.db import lock_number, next_number
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.log import append_leaf
+from node.stream.marks import Head, note_mark
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
-from node.stream.recovery import Head, check_may_sign, note_mark
+from node.stream.recovery import check_may_sign
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from node.stream.standing import ACTIVE, RETIRED, counts
 from schemas import has_schema, schema_digest

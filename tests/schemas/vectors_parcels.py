@@ -19,12 +19,6 @@ def _parcel(enclosed: Sequence[bytes], **changes: Any) -> bytes:
     at, says = read_time(NOW), Says(0, 2, 5, 1, {"all": 4}, (Range(CURVE.id, "all", 3, 7),), {"timestamp": 9})
     place: dict[str, Any] = {"origin": ED.id, "federation": FEDERATION, "audience": HUB.id, "number": 2}
     values = {**place, "files": [FILE], **changes}
-        "origin": ED.id,
-        "federation": FEDERATION,
-        "audience": HUB.id,
-        "number": 2,
-        "files": [FILE],
-    } | changes
     return build_parcel(ED.signer, at=at, says=says, enclosed=enclosed, **values)
 
 
