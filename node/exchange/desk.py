@@ -200,7 +200,7 @@ def _publish(session: Session, node: Node, found: MemberList, row: ListDraft, ha
         state.signed_at = node.clock()
         session.add(state)
     for other in list_drafts(session):
-        if other.digest != row.digest:
+        if other.digest != row.digest and state_of(found, read_draft(other.file)) == OUTDATED:
             other.state = OUTDATED
             session.add(other)
     row.state = PUBLISHED

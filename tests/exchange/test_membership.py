@@ -80,6 +80,17 @@ def test_a_draft_is_outdated_once_another_is_published(union: Union) -> None:
         union.publish(first, union.officers[1])
 
 
+def test_a_hold_leaves_half_signed_drafts_at_the_desk(union: Union) -> None:
+    college, other = union.enrol(), union.enrol()
+    rogue, *good = union.officers
+    draft = propose(union.held(), suspend(college.node_id), now=union.hub.clock())
+    assert union.publish(draft, good[0]) == "proposed"
+    hold = place_hold(union.held(), other.node_id, rogue.public_key.keyid, now=union.hub.clock())
+    assert union.publish(hold, rogue) == "published"
+    assert [row.state for row in union.drafts()] == ["proposed"]
+    assert union.publish(draft, good[1]) == "published"
+
+
 def test_a_hold_by_one_officer_counts_until_it_lapses_by_the_clock_alone(union: Union) -> None:
     """No refresh is needed for it to end: neither at the hub, nor at a college that reaches nobody."""
     world = union.net.world
