@@ -21,8 +21,6 @@ from node.exchange.delivery import TEMPORARY
 from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
-from node.stream import recovery
-from node.stream.marks import Head
 from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import WAITING, refuse_item, settle_item
@@ -60,7 +58,7 @@ class Taken:
 def open_parcel(node: Node, raw: RawParcel) -> Parcel:
     """Verify the manifest; raise TrustError. Whether it is for us is the caller's to see."""
     with node.database.read() as session:
-        federation = get_federation(session, node)
+        federation = get_federation(session)
         return check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
 
 
@@ -138,7 +136,7 @@ def _take_refusals(session: Session, node: Node, parcel: Parcel) -> None:
 
 def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
     """Keep a receipt on a record of ours; tell whether it is on one. Raise TrustError where it does not hold."""
-    federation = get_federation(session, node)
+    federation = get_federation(session)
     issuer = signing_member(envelope, lambda keyid: find_member(session, node, federation, keyid))
     check_signature(envelope, issuer.key)
     record = session.get(StoredRecord, read_receipt_payload(envelope)["record"]["id"])
@@ -163,14 +161,11 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     if says.log_first <= peer.cursor < says.log_last:
         peer.cursor = says.log_last
     session.add(peer)
-    listed = find_state(session, parcel.federation)
-    if listed is not None:
-        note_seen(listed, says.membership or {}, parcel.origin)
-        session.add(listed)
+    held = find_state(session, parcel.federation)
+    if held is not None:
+        note_seen(held, says.membership or {}, parcel.origin)
+        session.add(held)
     state = parcels_state(session, parcel.federation, parcel.origin)
-    held = {stream: Head(*place) for stream, place in (says.held or {}).items()}
-    if says.held is not None:
-        recovery.take_word(session, node, get_federation(session, node), parcel.origin, held, says.taken)
     if parcel.number <= state.number_in:
         return
     state.number_in, state.imported_at = parcel.number, node.clock()
@@ -180,11 +175,9 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     state.receipted = json.dumps(dict(says.receipted or {}))
     state.misses = json.dumps([vars(item) for item in says.misses])
     state.membership = json.dumps(dict(says.membership or {}))
-    state.held = json.dumps({stream: head.sequence for stream, head in held.items()})
-    state.lost = "" if says.lost is None else json.dumps(dict(says.lost))
     session.add(state)
     _take_refusals(session, node, parcel)
-    if get_federation(session, node).hub_id == node.node_id:
+    if get_federation(session).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
 
 
