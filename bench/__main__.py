@@ -24,10 +24,11 @@ from bench import (
     indicator_bench,
     log_bench,
     membership_bench,
+    totals_bench,
 )
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BENCHES = ("import", "exchange", "indicator", "gate", "log", "membership")
+BENCHES = ("import", "exchange", "indicator", "gate", "log", "membership", "totals")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ MEASURES = (
             "bare SHA-256 of as many hashes as their paths have", log_bench.LIMITS["verify_ratio"]),
     Measure("membership", ("ratio",), f"refresh a list of {membership_bench.MEMBERS:,} members, nothing changed",
             "python-tuf reads the same metadata, no target", membership_bench.LIMITS["ratio"]),
+    Measure("totals", ("sharing_ratio",), f"split, seal, open, check and add {totals_bench.CELLS:,} cells",
+            "one ChaCha20 pass and addition", totals_bench.LIMITS["sharing_ratio"]),
+    Measure("totals", ("bytes_ratio",), "ciphertext of a contribution", "the raw table of 8 bytes a cell",
+            totals_bench.LIMITS["bytes_ratio"]),
+    Measure("totals", ("flags_seconds",), "the test on flags, 120 colleges with 2,380 cells", "seconds",
+            totals_bench.LIMITS["flags_seconds"]),
 )  # fmt: skip
 
 

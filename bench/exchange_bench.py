@@ -48,7 +48,7 @@ from node.exchange.body import read_body
 from node.exchange.nonces import use_nonce
 from node.exchange.serving import read_page
 from node.stream.models import Federation, Peer, StoredRecord
-from node.stream.service import append_record, get_home
+from node.stream.service import append_record, get_federation
 
 OBSERVATIONS = 2_000
 PAGE_BYTES = 290_000
@@ -374,7 +374,7 @@ def _unsigned_app(state: dict[str, str]) -> FastAPI:
         asked = json.loads(body)
         member = Member(asked["origin"], asked["federation"], key)
         with node.database.read() as session:
-            home = get_home(session)
+            home = get_federation(session, node)
             page = read_page(session, node, member, home.hub_id, 0)
         request = SignedRequest("0001", member, "pull", asked["nonce"], node.clock(), {"cursor": 0})
         use_nonce(node, request, node.settings.exchange.request_window_seconds)

@@ -15,6 +15,7 @@ from typing import Any
 from federation.documents import format_time, sha256_hex
 from federation.drafts import Outcome
 from federation.errors import Text
+from federation.holds import is_ended_earlier
 from federation.membership import MemberList
 from federation.metadata import HOLD, ROOT, TARGETS
 from federation.roll import Hold, KeyEntry, MemberEntry, Officer, Roll
@@ -56,7 +57,7 @@ def differences(held: MemberList | None, outcome: Outcome) -> tuple[Difference, 
         *_federation(old, new),
         *_officers(old, new),
         *_members(old, new),
-        *_holds(held.holds if held else (), outcome.holds, new),
+        *_holds(held.placed if held else (), outcome.holds, new),
         *_documents(old.documents if old else {}, new.documents),
         *_expiries(held, outcome),
     )
@@ -161,14 +162,15 @@ def _keys(member: MemberEntry, before: tuple[KeyEntry, ...], after: tuple[KeyEnt
 def _holds(before: tuple[Hold, ...], after: tuple[Hold, ...], roll: Roll) -> Iterator[Difference]:
     names = {officer.keyid: officer.name for officer in roll.officers}
     names |= {member.id: f"{member.name}（{member.id}）" for member in roll.members.values()}
+    ended = {one.member for hold in after for one in before if is_ended_earlier(one, hold)}
     for hold in after:
-        if hold not in before:
+        if hold not in before and hold.member not in ended:
             until, officer = format_time(hold.until), names.get(hold.officer, hold.officer)
             member = names.get(hold.member, hold.member)
             zh = f"{officer} 临时暂停 {member} 至 {until}：{hold.reason or '未写理由'}"
             en = f"{officer} holds {member} until {until}: {hold.reason or 'no reason given'}"
             yield _told("hold-placed", hold.member, zh, en)
-    kept = {hold.member for hold in after}
+    kept = {hold.member for hold in after} - ended
     for hold in before:
         if hold.member not in kept:
             member = names.get(hold.member, hold.member)

@@ -7,13 +7,17 @@ says of itself is shown. The hub adds timestamp and snapshot, and publishes only
     "" --propose--> proposed --sign (until t)--> signed --complete--> published
                     proposed, signed --another draft is published--> outdated
 
-What a draft can hold: targets alone (members, documents), root and targets (officers, the hub's key), or hold alone.
+What a draft can hold: targets alone (members, documents), root and targets (officers, the hub's key; with a hold that
+the new officers sign, where the one who signed the present one may go), or hold alone.
+
+A hold outdates no draft but another hold: one officer must not stop what t officers sign, least of all his own removal.
+So a draft without a hold does not mind one, and a hold beside a root takes a version that one officer does not reach.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from securesystemslib.signer import Key, Signer
@@ -23,6 +27,8 @@ from federation.changes import Change, apply
 from federation.documents import MAX_INTEGER, read_object, sha256_hex
 from federation.editions import new_hold, new_root, new_targets, newest_root, resign
 from federation.errors import Conflict, InputRefused, TrustError
+from federation.holds import is_ended_earlier, with_hold, without_hold
+from federation.holds import new_hold as make_hold
 from federation.membership import MemberList, Versions, check_keys, refresh
 from federation.metadata import (
     HOLD,
@@ -39,6 +45,7 @@ from federation.roll import HOLD_DAYS, HOLDS, Hold, Officer, Roll, read_holds, r
 from federation.validation import check_schema
 
 MAX_DRAFT_BYTES = 8_388_608
+HOLD_LEAP = 1_000_000  # versions of hold beside a new root: beyond all that one officer signs meanwhile
 PROPOSED, SIGNED, OUTDATED, PUBLISHED = "proposed", "signed", "outdated", "published"
 
 # action -> from which states, to which state
@@ -52,7 +59,10 @@ DRAFT_STATES: Mapping[str, tuple[frozenset[str], str]] = {
 
 @dataclass(frozen=True)
 class Draft:
-    """`base`: versions of root, targets and hold it was made from (0: none); `files`: new target bytes by path."""
+    """`base`: versions of root, targets and hold it was made from (0: none); `files`: new target bytes by path.
+
+    The base's hold counts where the draft is nothing but a hold.
+    """
 
     federation: str
     base: Versions
@@ -112,29 +122,36 @@ def propose(held: MemberList, *changes: Change, now: datetime, renew_root: bool 
         metadata[ROOT] = new_root(roll, held.versions[ROOT] + 1, now)
     known = write_roll(old)
     changed = {path: data for path, data in files.items() if known.get(path) != data}
-    if new_keys and held.versions[HOLD]:  # who signed it may be an officer no more
-        changed[HOLDS] = write_holds(held.holds)
-        version = _next_hold(held, restart=roll.hub_keyid != old.hub_keyid)
-        metadata[HOLD] = new_hold(changed[HOLDS], version, now)
+    restart = roll.hub_keyid != old.hub_keyid
+    removed = {officer.keyid for officer in old.officers} - {officer.keyid for officer in roll.officers}
+    if removed or (restart and held.versions[HOLD]):  # who signed the present hold, or signs one now, may be gone then
+        changed[HOLDS] = write_holds(held.placed)
+        metadata[HOLD] = new_hold(changed[HOLDS], _next_hold(held, restart=restart, leap=HOLD_LEAP), now)
     return Draft(roll.federation, _base(held), metadata, changed)
 
 
 def place_hold(
     held: MemberList, member_id: str, officer: str, *, now: datetime, reason: str = "", days: int = HOLD_DAYS
 ) -> Draft:
-    """Return the draft by which one officer (key id) keeps a member out for at most 14 days."""
+    """Return the draft by which one officer (key id) keeps a member out for at most 14 days.
+
+    Raise Conflict for the hub, and for a member that was held under this edition of the targets already.
+    """
     if member_id not in held.roll.members:
         raise InputRefused("member-unknown", "名录中没有这个成员。", "There is no such member in the list.")
     if member_id == held.roll.hub:
         raise Conflict("member-is-hub", "请先移交汇总节点。", "This member is the hub; hand the hub over first.")
-    since = now.replace(microsecond=0)
-    hold = Hold(member_id, since, since + timedelta(days=min(days, HOLD_DAYS)), officer, reason)
-    return _hold_draft(held, (*_others(held, member_id, now), hold), now)
+    edition = held.versions[TARGETS]
+    hold = make_hold(member_id, officer, edition, now=now, reason=reason, days=days)
+    return _hold_draft(held, with_hold(held.placed, hold, now), now)
 
 
 def lift_hold(held: MemberList, member_id: str, *, now: datetime) -> Draft:
-    """Return the draft by which one officer lets a held member speak again."""
-    return _hold_draft(held, _others(held, member_id, now), now)
+    """Return the draft by which one officer lets a held member speak again; raise Conflict where it is not held."""
+    hold = held.hold_on(member_id)
+    if hold is None or hold.until <= now:
+        raise Conflict("hold-missing", "该成员没有被临时暂停。", "This member is not held.")
+    return _hold_draft(held, without_hold(held.placed, member_id, held.versions[TARGETS], now), now)
 
 
 def read_outcome(held: MemberList | None, draft: Draft) -> Outcome:
@@ -150,7 +167,7 @@ def read_outcome(held: MemberList | None, draft: Draft) -> Outcome:
     if roll.federation != draft.federation:
         raise TrustError("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
     check_keys(roll, metadata[ROOT], metadata[TARGETS])
-    holds = held.holds if held else ()
+    holds = held.placed if held else ()
     if HOLD in draft.metadata:
         holds = read_holds(_pick(metadata[HOLD].signed.targets, known)[HOLDS])
     expiries = {role: m.signed.expires for role, m in metadata.items()}
@@ -175,7 +192,7 @@ def progress(held: MemberList | None, draft: Draft) -> tuple[Progress, ...]:
 
 def state_of(held: MemberList | None, draft: Draft) -> str:
     """Return the draft's state as against the list that is held: proposed, signed or outdated."""
-    if dict(draft.base) != _base(held):
+    if not _follows(held, draft):
         return OUTDATED
     return PROPOSED if any(count.missing for count in progress(held, draft)) else SIGNED
 
@@ -277,12 +294,13 @@ def read_draft(data: bytes) -> Draft:
 
 
 def _check_holders(held: MemberList | None, draft: Draft) -> None:
-    """Raise TrustError where a new hold names another officer than the one who signed it."""
-    if held is None or HOLD not in draft.metadata:
+    """Raise TrustError where a new hold names another officer than the one who signed it; t officers may keep any."""
+    if held is None or set(draft.metadata) != {HOLD}:
         return
     signed = {keyid for count in progress(held, draft) if count.role == HOLD for keyid in count.signed}
     for hold in read_outcome(held, draft).holds:
-        if hold not in held.holds and hold.officer not in signed:
+        known = any(hold == one or is_ended_earlier(one, hold) for one in held.placed)
+        if not known and hold.officer not in signed:
             raise TrustError("hold-officer", "临时暂停的签署人不符。", "A hold names an officer who has not signed it.")
 
 
@@ -311,17 +329,27 @@ def _pick(targets: Mapping[str, TargetFile], known: Mapping[str, bytes]) -> dict
 def _check_base(held: MemberList | None, draft: Draft) -> None:
     if held is not None and draft.federation != held.federation:
         raise TrustError("list-federation", "这是另一联合体的名录。", "This is the list of another federation.")
-    base = _base(held)
-    following = {role: check_metadata(data, role).signed.version for role, data in draft.metadata.items()}
-    restarted = following.get(HOLD) == 1 and ROOT in following
-    if restarted:
-        following.pop(HOLD)
-    if dict(draft.base) != base or any(version != base[role] + 1 for role, version in following.items()):
+    if not _follows(held, draft):
         raise Conflict(
             "draft-outdated",
             "名录已变，草稿不再适用，请重新提出。",
             "The draft was made from another edition of the list; propose the change again.",
         )
+
+
+def _follows(held: MemberList | None, draft: Draft) -> bool:
+    """Tell whether the draft was made from the edition that is held: of hold alone, also from its hold."""
+    base = _base(held)
+    following = {role: check_metadata(data, role).signed.version for role, data in draft.metadata.items()}
+    hold = following.pop(HOLD, None)
+    fixed = (ROOT, TARGETS) if hold is None or ROOT in following else (ROOT, TARGETS, HOLD)
+    if any(draft.base[role] != base[role] for role in fixed):
+        return False
+    if hold is not None and ROOT in following:  # under a new hub key it may begin anew; else a reader refuses that
+        fits = hold == 1 or hold > base[HOLD]
+    else:
+        fits = hold is None or hold == base[HOLD] + 1
+    return fits and all(version == base[role] + 1 for role, version in following.items())
 
 
 def _base(held: MemberList | None) -> dict[str, int]:
@@ -364,22 +392,17 @@ def _hold_draft(held: MemberList, holds: tuple[Hold, ...], now: datetime) -> Dra
     return Draft(held.federation, _base(held), metadata, {HOLDS: data})
 
 
-def _next_hold(held: MemberList, *, restart: bool = False) -> int:
+def _next_hold(held: MemberList, *, restart: bool = False, leap: int = 1) -> int:
     """Return the next version of hold; under a new hub key it begins anew, so no officer can use them all up."""
-    version = held.versions[HOLD] + 1
     if restart:
         return 1
-    if version > MAX_INTEGER:
+    if held.versions[HOLD] >= MAX_INTEGER:
         raise Conflict(
             "list-versions-used-up",
             "版本号已用尽，须由签署人更换汇总节点密钥。",
             "No version is left; the officers must replace the hub's key.",
         )
-    return version
-
-
-def _others(held: MemberList, member_id: str, now: datetime) -> tuple[Hold, ...]:
-    return tuple(hold for hold in held.holds if hold.member != member_id and now < hold.until)
+    return min(held.versions[HOLD] + leap, MAX_INTEGER)
 
 
 def _by_number(item: tuple[str, bytes]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from securesystemslib.signer import Key, Signer
 
 from federation.documents import dump_document, format_time, read_object, read_time
-from federation.envelope import Envelope, add_signature, check_signature, check_type, read_envelope, sign
+from federation.envelope import Envelope, add_signature, check_signature, check_type, read_envelope, sign, signed_by
 from federation.errors import InputRefused, TrustError
 from federation.keyfile import KEY_FILE_TYPE
 from federation.keys import fingerprint, public_pem, read_public_key
@@ -56,11 +56,7 @@ class EnrolmentRequest:
 
     def is_signed_by(self, key: Key) -> bool:
         """Tell whether `key` has signed too: the present key of a member that asks for a new one."""
-        try:
-            check_signature(self.envelope, key)
-        except TrustError:
-            return False
-        return True
+        return signed_by(self.envelope, key)
 
 
 def build_request(

@@ -90,11 +90,16 @@ def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
 
 
 def add_signature(envelope: bytes, signer: Signer) -> bytes:
-    """Return the envelope with one more signature on the same bytes; its id stays."""
+    """Return the envelope with one more signature on the same bytes, once of each key; its id stays."""
     held = read_envelope(envelope)
     signature = Dsse(held.payload, held.payload_type, {}).sign(signer)
     added = (signature.keyid, bytes.fromhex(signature.signature))
-    return _write(held.payload, held.payload_type, [*held.signatures, added])
+    return with_signatures(held, [*(pair for pair in held.signatures if pair[0] != added[0]), added])
+
+
+def with_signatures(envelope: Envelope, signatures: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return the envelope with these signatures in place of its own; its id stays."""
+    return _write(envelope.payload, envelope.payload_type, signatures)
 
 
 def read_envelope(data: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> Envelope:
@@ -136,6 +141,15 @@ def check_signature(envelope: Envelope, key: Key) -> None:
             raise TrustError("signature-invalid", "签名无效。", "The signature does not hold.") from error
         return
     raise TrustError("key-not-signer", "该密钥没有签名。", "This key has not signed the document.")
+
+
+def signed_by(envelope: Envelope, key: Key) -> bool:
+    """Tell whether `key` signed these payload bytes with this type: verified, however many others claim to have."""
+    try:
+        check_signature(envelope, key)
+    except TrustError:
+        return False
+    return True
 
 
 def check_signed_by(envelope: Envelope, keys: Iterable[Key]) -> None:

@@ -105,14 +105,14 @@ def check_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], r
 def check_consistency(old: int, old_root: bytes, new: int, new_root: bytes, path: Sequence[bytes]) -> None:
     """Raise TrustError `proof-consistency` unless the log (`new`, `new_root`) begins with (`old`, `old_root`)."""
     if not 0 <= old <= new or len(path) > MAX_PATH:
-        raise _no_consistency()
+        raise no_consistency()
     if old in {0, new}:
         if path or old_root != (new_root if old else EMPTY_ROOT):
-            raise _no_consistency()
+            raise no_consistency()
         return
     steps = list(path) if old & (old - 1) else [old_root, *path]
     if not steps or _climb(steps, old - 1, new - 1) != (old_root, new_root):
-        raise _no_consistency()
+        raise no_consistency()
 
 
 def _climb(steps: Sequence[bytes], index: int, last: int) -> tuple[bytes, bytes]:
@@ -122,7 +122,7 @@ def _climb(steps: Sequence[bytes], index: int, last: int) -> tuple[bytes, bytes]
     before = after = steps[0]
     for step in steps[1:]:
         if not last:
-            raise _no_consistency()
+            raise no_consistency()
         if index & 1 or index == last:
             before = sha256(b"\x01" + step + before).digest()
             after = sha256(b"\x01" + step + after).digest()
@@ -132,7 +132,7 @@ def _climb(steps: Sequence[bytes], index: int, last: int) -> tuple[bytes, bytes]
             after = sha256(b"\x01" + after + step).digest()
         index, last = index >> 1, last >> 1
     if last:
-        raise _no_consistency()
+        raise no_consistency()
     return before, after
 
 
@@ -183,7 +183,8 @@ def _no_inclusion() -> TrustError:
     return TrustError("proof-inclusion", "收录证明不成立。", "The proof does not show the entry in this log.")
 
 
-def _no_consistency() -> TrustError:
+def no_consistency() -> TrustError:
+    """Return the refusal of a log that does not go on from what was seen of it."""
     return TrustError(
         "proof-consistency", "日志不是原有日志的延续。", "This log does not go on from the one that was seen before."
     )

@@ -13,6 +13,7 @@ are the officers that the roll names. Codes:
     root-threshold     root not signed by t old and new  list-threshold    another file without its signatures
     list-shape         misspelt, unknown envelope field  list-key-twice    one key could count as two
     list-too-large     beyond the cap of its role        list-federation   another federation's list
+    hold-renewed       by one officer, or taken back     hold-edition      a hold that does not name its edition
 
 What the hub can do alone, with the keys of timestamp and snapshot: serve an older edition to somebody who never saw a
 newer one, until the targets expire. `MemberList.behind(seen)` finds that out as soon as anybody's signed word names a
@@ -33,6 +34,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from federation.documents import sha256_hex
 from federation.errors import GonghuiError, StorageError, TrustError
+from federation.holds import check_holds, placed_in
 from federation.metadata import (
     HOLD,
     MAX_BYTES,
@@ -75,10 +77,14 @@ MAX_ROOTS = 256
 
 @dataclass(frozen=True)
 class MemberList:
-    """A verified list. `files` are all its files verbatim, as they are served; `expiries` by role, without `hold`."""
+    """A verified list. `files` are all its files verbatim, as they are served; `expiries` by role, without `hold`.
+
+    `holds` are none once their file has expired; `placed` are its entries even then.
+    """
 
     roll: Roll
     holds: tuple[Hold, ...]
+    placed: tuple[Hold, ...]
     versions: Versions
     expiries: Mapping[str, datetime]
     files: Files
@@ -181,6 +187,7 @@ def refresh(root: bytes, held: Files, fetch: Fetch, *, federation: str, now: dat
         ) from error
     found = _read(files, targets, federation)
     _check_not_older(found, versions)
+    check_holds(found.placed, found.versions[TARGETS], placed_in(held), versions.get(TARGETS, 0))
     return found
 
 
@@ -326,6 +333,7 @@ def _read(files: dict[str, bytes], targets: dict[str, bytes], federation: str) -
     return MemberList(
         roll=roll,
         holds=read_holds(holds) if holds else (),
+        placed=placed_in(files),
         versions={HOLD: signed_versions(metadata[SNAPSHOT]).get(HOLD, 0)}
         | {role: m.signed.version for role, m in metadata.items()},
         expiries={role: expires_at(m) for role, m in metadata.items() if role != HOLD},

@@ -14,6 +14,8 @@ what they bring is told apart by id and sequence. The manifest is believed only 
     taken      the highest number of the audience's parcels that the origin has taken in
     misses     records that the origin knows to lack
     refused    records of the audience that the origin refused without a receipt, and why
+    held       the last record that the origin holds of each of the audience's streams
+    lost       the origin was restored: how far it still has its own streams, so that the audience gives back the rest
     number     grows; an older manifest says nothing that a newer one did not replace
 
 Pure: nothing here touches a database or a disk beyond the stream of bytes it is given.
@@ -76,6 +78,8 @@ class Says:
     misses: tuple[Range, ...] = ()
     membership: Mapping[str, int] | None = None  # role -> version
     refused: Mapping[str, str] | None = None  # record id -> code
+    held: Mapping[str, tuple[int, str]] | None = None  # the audience's stream -> last sequence and its record's id
+    lost: Mapping[str, int] | None = None  # own stream -> last sequence; None: nothing was lost
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,10 @@ def build_parcel(
     }
     if says.refused:
         payload["refused"] = [{"id": identity, "code": code} for identity, code in sorted(says.refused.items())]
+    if says.held is not None:
+        payload["held"] = [{"stream": name, "sequence": at, "id": record} for name, (at, record) in says.held.items()]
+    if says.lost is not None:
+        payload["lost"] = [{"stream": name, "sequence": at} for name, at in says.lost.items()]
     check_schema("parcel.v1", payload)
     manifest = sign(dump_document(payload), PARCEL_TYPE, signer)
     return join_page([manifest, *enclosed, *(_spell_file(*file) for file in files)])
@@ -210,6 +218,8 @@ def check_parcel(raw: RawParcel, find_member: Callable[[str], Member | None], fe
         tuple(Range(**item) for item in payload["misses"]),
         payload["membership"],
         {item["id"]: item["code"] for item in payload.get("refused", ())},
+        {item["stream"]: (item["sequence"], item["id"]) for item in payload["held"]} if "held" in payload else None,
+        {item["stream"]: item["sequence"] for item in payload["lost"]} if "lost" in payload else None,
     )
     return Parcel(
         envelope.id,

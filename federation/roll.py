@@ -103,13 +103,17 @@ class Officer:
 
 @dataclass(frozen=True)
 class Hold:
-    """One officer's word that a member is to be kept out, at most 14 days from `since`, until t officers decide."""
+    """One officer's word that a member is to be kept out, at most 14 days from `since`, until t officers decide.
+
+    `targets` is the version of targets under which it was made; 0 where an earlier program wrote it.
+    """
 
     member: str
     since: datetime
     until: datetime
     officer: str
     reason: str = ""
+    targets: int = 0
 
     def in_force(self, now: datetime) -> bool:
         """Tell whether the hold counts at `now`."""
@@ -209,6 +213,7 @@ def write_holds(holds: Iterable[Hold]) -> bytes:
             "until": format_time(hold.until),
             "officer": hold.officer,
             "reason": hold.reason,
+            **({"targets": hold.targets} if hold.targets else {}),
         }
         for hold in sorted(holds, key=lambda hold: hold.member)
     ]
@@ -222,7 +227,14 @@ def read_holds(data: bytes) -> tuple[Hold, ...]:
     document = read_object(data)
     check_schema("membership-hold.v1", document)
     holds = tuple(
-        Hold(entry["member"], read_time(entry["since"]), read_time(entry["until"]), entry["officer"], entry["reason"])
+        Hold(
+            entry["member"],
+            read_time(entry["since"]),
+            read_time(entry["until"]),
+            entry["officer"],
+            entry["reason"],
+            entry.get("targets", 0),
+        )
         for entry in document["holds"]
     )
     for hold in holds:

@@ -1,6 +1,7 @@
 """Signed statements about logs and streams: checkpoints, cosignatures, heads. Each is an envelope of its own type.
 
-    checkpoint   a node says what its log (and the end of its audit trail) is: size and root
+    checkpoint   a node says what its log (and the end of its audit trail) is: size and root. A log that was restored
+                 from a backup and does not go on from what was signed before is another one, of a later `generation`
     cosignature  a witness says that this checkpoint goes on from the last one it had seen, and when it saw it
     heads        a node says which record it holds as the last of streams that have one audience
 
@@ -52,6 +53,7 @@ class Checkpoint:
     audit_head: str
     list_version: int
     issued_at: datetime
+    generation: int = 0  # of the log
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def build_checkpoint(
     audit: tuple[int, str],
     list_version: int,
     at: datetime,
+    generation: int = 0,
 ) -> bytes:
     """Return the signed checkpoint; `audit` is size and head of the audit trail."""
     payload = {
@@ -112,7 +115,7 @@ def build_checkpoint(
         "audit": {"size": audit[0], "head": audit[1]},
         "list_version": list_version,
         "issued_at": format_time(at),
-    }
+    } | ({"generation": generation} if generation else {})
     return _build(signer, CHECKPOINT_TYPE, "checkpoint.v1", payload)
 
 
@@ -133,6 +136,7 @@ def open_checkpoint(data: bytes, find_member: FindMember) -> Checkpoint:
         payload["audit"]["head"],
         payload["list_version"],
         read_time(payload["issued_at"]),
+        payload.get("generation", 0),
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -20,7 +20,12 @@ NODE_ID = "node_id"
 
 @dataclass(frozen=True)
 class Node:
-    """Settings, database, signing key and secret of this node. `folder` holds all its files."""
+    """Settings, database, signing key and secret of this node. `folder` holds all its files.
+
+    A node may be in several federations. `federation` is the one in which this value speaks: whoever knows it (the
+    audience of a request, a command's option, the loop of the scheduler) says so once, with `within`, and all below
+    looks members, grants and streams up in that one alone. "" is a node in at most one federation.
+    """
 
     folder: Path
     settings: Settings
@@ -30,11 +35,16 @@ class Node:
     secret: bytes = field(repr=False)
     clock: Clock = now
     sealing_keys: tuple[X25519PrivateKey, ...] = field(default=(), repr=False)  # newest first
+    federation: str = ""
 
     @property
     def sealing_key(self) -> str:
         """Return what others seal to (X25519, raw, base64); "" where this node has no sealing key."""
         return sealing_public(self.sealing_keys[0]) if self.sealing_keys else ""
+
+    def within(self, federation_id: str) -> "Node":
+        """Return this node as it speaks in one of its federations."""
+        return self if self.federation == federation_id else replace(self, federation=federation_id)
 
     def derived_key(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose (`link` for ID numbers, `ties` for suppression)."""

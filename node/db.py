@@ -23,6 +23,7 @@ from node.migration import add_missing_columns, describe_tables
 from node.prepared import Prepared, run_on_driver
 
 BUSY_SECONDS = 10
+SQLModel.model_config["defer_build"] = True  # rows are never validated: a tenth of a command's start would go for it
 
 
 class UtcDateTime(TypeDecorator[datetime]):

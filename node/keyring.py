@@ -127,6 +127,11 @@ def replace_private_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the name too
+    finally:
+        os.close(folder)
 
 
 def find_passphrase(folder: Path, keys: KeysSection, environ: Mapping[str, str] | None = None) -> Passphrase | None:

@@ -25,6 +25,7 @@ from node import (
 from node.config import Settings
 from node.context import NODE_ID, Node
 from node.db import Database, Meta
+from tests.forked import Forked, forking
 
 TEMPLATE = "made"
 LONG = bool(os.environ.get("GONGHUI_SOAK"))
@@ -91,6 +92,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
     _make_tables(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Give executables that start commands by fork, of one process that has read the program."""
+    with tempfile.TemporaryDirectory() as folder, forking(Path(folder)) as executables:  # a socket's path is short
+        yield executables
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

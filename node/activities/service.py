@@ -190,7 +190,7 @@ def _append(
     record = append_record(
         session,
         node,
-        federation=get_federation(session),
+        federation=get_federation(session, node),
         stream=ALL,
         kind=KIND,
         subject=notice_id,

@@ -64,6 +64,14 @@ def read_trail(session: Session) -> Trail:
     return Trail(row[0] or 0, row[1]) if row else Trail(0, FIRST_HASH)
 
 
+def head_at(session: Session, size: int) -> str:
+    """Return the hash of entry number `size`; "" where the chain is shorter."""
+    if not size:
+        return FIRST_HASH
+    found = select(AuditEntry.hash).where(AuditEntry.number == size)
+    return session.exec(found).first() or ""
+
+
 def verify_trail(session: Session, known: Iterable[Trail] = ()) -> Trail:
     """Go through the whole chain; return its end, or raise TrustError naming the first entry that does not hold.
 

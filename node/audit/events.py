@@ -72,6 +72,8 @@ EVENTS: Mapping[str, Text] = {
     "checkpoint.sign": Text("签名日志检查点", "checkpoint of the log signed"),
     "witness.cosign": Text("为他人日志作见证", "another log cosigned"),
     "witness.refuse": Text("拒绝见证", "another log not cosigned"),
+    "witness.restored": Text("他人日志自备份恢复后重新开始", "another log begins anew after a restore"),
+    "log.restart": Text("本节点日志自备份恢复后重新开始", "this node's log begins anew after a restore"),
     "equivocation.found": Text("发现自相矛盾的签名", "contradiction found"),
     "refusal.untrue": Text("拒收声明与原件不符", "refusal that names another record than its origin signed"),
     "quarantine.retry": Text("重试隔离条目", "quarantined record tried again"),

@@ -3,10 +3,11 @@
 Only the module of the word that was typed is imported: a command starts in half the time.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from typer.exceptions import TyperException
 
 from federation.errors import GonghuiError
 from node.audit.tally import write_all_counts
-from node.cli.owners import check_owners
+from node.cli.owners import check_owners, find_owners
 from node.cli.state import ERR, State, print_error
 from node.clock import now
 
@@ -73,19 +74,30 @@ def options(
         Path | None,
         typer.Option(envvar="GONGHUI_TOKEN_FILE", help="账号令牌文件 / token of the acting account"),
     ] = None,
+    federation: Annotated[
+        str,
+        typer.Option(
+            envvar="GONGHUI_FEDERATION",
+            metavar="ID|NAME",
+            help="哪个联合体（属于几个时） / which federation, where the node is in several",
+        ),
+    ] = "",
     lang: Annotated[str, typer.Option(envvar="GONGHUI_LANG", help="zh 或 en")] = "zh",
 ) -> None:
     """Keep the options that all commands share."""
     state = context.ensure_object(State)
-    state.config, state.token_file, state.language = config, token_file, lang
+    state.config, state.token_file, state.federation, state.language = config, token_file, federation, lang
 
 
 def main() -> None:
     """Run the command; turn every error into its text and exit code."""
     state, word = State(), _word_of(sys.argv[1:])
     try:
-        check_owners(packages_distributions())
-        code = make_app(word)(standalone_mode=False, obj=state)
+        check_owners(find_owners(distributions()))
+        app = make_app(word)
+        gc.freeze()  # the program itself is never garbage
+        gc.enable()
+        code = app(standalone_mode=False, obj=state)
     except GonghuiError as error:
         state.count_refusal(error, word)
         print_error(error, "en" if "en" in _language_of(sys.argv) else "zh")
@@ -113,7 +125,7 @@ def _word_of(arguments: Sequence[str]) -> str:
     """Return the word that was typed, behind the options of all commands; "" where all words must be known."""
     rest = iter(arguments)
     for argument in rest:
-        if argument in {"--config", "--token-file", "--lang"}:
+        if argument in {"--config", "--token-file", "--federation", "--lang"}:
             next(rest, "")
         elif not argument.startswith("--") or argument == "--help":
             return argument if argument in WORDS else ""

@@ -146,7 +146,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
     node = state.node
     _ = state.actor
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         held = open_held(session, federation.id, node.clock())
     if held is None:
         raise Conflict("federation-unsigned", "本节点还没有签名名录。", "This node holds no signed list yet.")
@@ -182,7 +182,7 @@ def export(
     state: State = context.obj
     _ = state.actor
     with state.node.database.read() as session:
-        files = load_list_files(session, get_federation(session).id)
+        files = load_list_files(session, get_federation(session, state.node).id)
     with new_file(out) as file:
         file.write(write_list_file(files))
     OUT.print(f"{out}: {len(files)}（含 / with {ANCHOR}）", markup=False, highlight=False)

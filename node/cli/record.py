@@ -92,7 +92,10 @@ def alarms(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")] = False,
 ) -> None:
-    """列出矛盾、检查点与见证 / show contradictions, checkpoint, witnesses.  Example: gonghui record alarms --json."""
+    """列出矛盾、恢复、检查点与见证 / show contradictions, restores, checkpoint, witnesses.
+
+    Example: gonghui record alarms --json
+    """
     state: State = context.obj
     told = evidence_status(state.node, state.actor)
     if as_json:
@@ -104,8 +107,12 @@ def alarms(
         ["leaves", "checkpoint", "witnesses", "missing", "unproven"],
         [[told["log_size"], checkpoint["size"], len(checkpoint["witnesses"]), checkpoint["missing"], told["unproven"]]],
     )
+    columns = ["origin", "code", "found_at", "message_zh"]
+    print_table("被删改的日志 / cut logs", columns, [[row[name] for name in columns] for row in told["logs"]])
     columns = ["origin", "stream", "sequence", "first_id", "id", "found_at"]
     print_table("矛盾 / contradictions", columns, [[row[name] for name in columns] for row in told["contradictions"]])
+    columns = ["origin", "stream", "before", "after", "found_at"]
+    print_table("从备份恢复 / restored", columns, [[row[name] for name in columns] for row in told["restored"]])
 
 
 @app.command("countersign")

@@ -34,7 +34,7 @@ def serve(
 
     state: State = context.obj
     keep_memory_private()  # before any key is read
-    node = state.node
+    node = state.node.within("")  # serves and synchronises all its federations
     tls = _tls_files(node)
     _start_log(node.settings.log.level)
     server = node.settings.server

@@ -26,12 +26,19 @@ class State:
 
     config: Path = Path("config.toml")
     token_file: Path | None = None
+    federation: str = ""
     language: str = "zh"
 
     @cached_property
     def node(self) -> Node:
-        """Open the node of `--config`."""
-        return open_node(self.config)
+        """Open the node of `--config`, as it speaks in `--federation`; raise InputRefused where it is in none such."""
+        node = open_node(self.config)
+        if not self.federation:
+            return node
+        from node.stream.service import get_named
+
+        with node.database.read() as session:
+            return node.within(get_named(session, self.federation).id)
 
     @cached_property
     def actor(self) -> Actor:

@@ -7,9 +7,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.cli.state import ERR, OUT, State, print_json, print_table
 from node.exchange import inbox, status
-from node.exchange.control import result_as_json
 from node.exchange.explain import explain
-from node.exchange.sync import FAILED, PeerResult, exit_code_of, run_now
+from node.exchange.sync import FAILED, PeerResult, exit_code_of, result_as_json, run_now
 from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
 

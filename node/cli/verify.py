@@ -70,7 +70,7 @@ def _anchor(state: State, key: Path | None, member_list: Path | None) -> tuple[F
     from node.stream.service import find_member, get_federation
 
     with state.node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, state.node)
 
     def look_up(keyid: str) -> Any:
         with state.node.database.read() as session:
@@ -108,7 +108,7 @@ def _members(state: State, member_list: Path | None) -> tuple[str, set[str]]:
     from node.stream.service import get_federation
 
     with state.node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, state.node)
         return federation.hub_id, active_members(session, state.node, federation)
 
 

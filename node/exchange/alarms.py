@@ -1,4 +1,4 @@
-"""What an administrator should see of lies and logs: contradictions, witnesses of our log, silent origins."""
+"""What an administrator should see of lies and logs: contradictions, restores, cut logs, witnesses, silent origins."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,11 +9,21 @@ from sqlmodel import Session, col, select
 from federation.evidence import write_evidence
 from node.access.permissions import Actor, check_permission
 from node.context import Node
+from node.exchange.explain import explain
 from node.exchange.records import get_record
 from node.exchange.revocation import export_proof
 from node.exchange.witness import missing_witnesses
 from node.stream.log import log_size
-from node.stream.models import Cosigned, Equivocation, Federation, HeadClaim, OwnCheckpoint, StoredRecord
+from node.stream.models import (
+    Cosigned,
+    Equivocation,
+    Federation,
+    HeadClaim,
+    OriginBreak,
+    OwnCheckpoint,
+    StoredRecord,
+    WitnessedLog,
+)
 from node.stream.service import UNPROVEN, find_federation
 
 SILENT_AFTER = timedelta(days=3)  # of an origin that says something of its heads daily
@@ -24,11 +34,13 @@ def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
     """Return the state of our log and its witnesses, contradictions, unproven records, ages of statements."""
     check_permission(actor, "sync.read")
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         return {
             "log_size": log_size(session),
             "checkpoint": _checkpoint(session, node, federation) if federation else None,
+            "restored": [_restored(row) for row in _breaks(session)],
             "contradictions": [_contradiction(row) for row in _contradictions(session)],
+            "logs": [_log_alarm(row) for row in _alarmed_logs(session)],
             "unproven": session.exec(
                 select(func.count()).select_from(StoredRecord).where(StoredRecord.state == UNPROVEN)
             ).one(),
@@ -65,6 +77,15 @@ def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[st
     }
 
 
+def _breaks(session: Session) -> list[OriginBreak]:
+    return list(session.exec(select(OriginBreak).order_by(col(OriginBreak.found_at).desc()).limit(SHOWN)).all())
+
+
+def _restored(row: OriginBreak) -> dict[str, Any]:
+    names = ("id", "origin", "stream", "before", "after", "found_at")
+    return {name: getattr(row, name) for name in names}
+
+
 def _contradictions(session: Session) -> list[Equivocation]:
     found = select(Equivocation).order_by(col(Equivocation.found_at).desc()).limit(SHOWN)
     return list(session.exec(found).all())
@@ -73,6 +94,17 @@ def _contradictions(session: Session) -> list[Equivocation]:
 def _contradiction(row: Equivocation) -> dict[str, Any]:
     names = ("id", "first_id", "origin", "stream", "sequence", "found_at")
     return {name: getattr(row, name) for name in names}
+
+
+def _alarmed_logs(session: Session) -> list[WitnessedLog]:
+    found = select(WitnessedLog).where(WitnessedLog.alarm != "").order_by(col(WitnessedLog.alarm_at).desc())
+    return list(session.exec(found.limit(SHOWN)).all())
+
+
+def _log_alarm(row: WitnessedLog) -> dict[str, Any]:
+    """Return whose log or audit trail did not go on from what we had cosigned, and since when we know."""
+    said = {"message": explain(row.alarm).en, "message_zh": explain(row.alarm).zh}
+    return {"origin": row.origin, "code": row.alarm, "found_at": row.alarm_at, **said}
 
 
 def _ages(session: Session, node: Node) -> list[dict[str, Any]]:

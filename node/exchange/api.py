@@ -7,6 +7,7 @@ and completeness are signed in the answer's manifest. The application hands over
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -37,7 +38,7 @@ from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.memberlist import versions_of
 from node.stream.models import Receipt
-from node.stream.service import find_federation, find_member, get_home
+from node.stream.service import Home, find_federation, find_member, list_homes
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 
@@ -46,7 +47,7 @@ router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 def well_known(node: NodeOf) -> dict[str, Any]:
     """Say who this node is; nothing here is trusted before the fingerprint was compared."""
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
     key = node.signer.public_key
     return {
         "versions": [1],
@@ -77,8 +78,8 @@ def pull(node: NodeOf, body: Body) -> Response:
         limit = opened.body.get("limit", MAX_ITEMS)
         return read_page(session, node, opened.member, hub_id, opened.body["cursor"], limit)
 
-    opened, _, page = _open(node, body, "pull", serve)
-    return _answer(node, opened, page, _held(node, opened))
+    here, opened, _, page = _open(node, body, "pull", serve)
+    return _answer(here, opened, page, _held(here, opened))
 
 
 @router.post("/exchange/v1/missing")
@@ -89,69 +90,69 @@ def missing(node: NodeOf, body: Body) -> Response:
         check_schema("missing.v1", opened.body)
         return read_missing(session, node, opened.member, hub_id, opened.body)
 
-    opened, _, page = _open(node, body, "missing", serve)
-    return _answer(node, opened, page)
+    here, opened, _, page = _open(node, body, "missing", serve)
+    return _answer(here, opened, page)
 
 
 @router.post("/exchange/v1/push")
 def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
     """Take in what is enclosed, each for itself; answer one result each, with our receipts enclosed."""
-    opened, enclosed, _ = _open(node, body, "push")
+    here, opened, enclosed, _ = _open(node, body, "push")
     check_schema("push.v1", opened.body)
     if len(enclosed) != len(opened.body["records"]):
         raise TrustError("enclosed-mismatch", "所附条目与清单不符。", "What is enclosed is not what was signed for.")
     with node.database.read() as session:
-        check_room(session, node, opened.member.federation, opened.member.id)
+        check_room(session, here, opened.member.federation, opened.member.id)
     results, receipts = [], []
     for record_id, envelope in zip(opened.body["records"], enclosed, strict=True):
         with node.database.write() as session:
-            outcome = receive(session, node, envelope, handlers, via=PUSH)
+            outcome = receive(session, here, envelope, handlers, via=PUSH)
             receipt = session.get(Receipt, outcome.record_id)
         results.append(_result(record_id, outcome, receipt))
         if receipt is not None:
             receipts.append((receipt.id, receipt.envelope))
-    return _answer(node, opened, Page(receipts, 0, more=False), {"results": results})
+    return _answer(here, opened, Page(receipts, 0, more=False), {"results": results})
 
 
 @router.post("/exchange/v1/ping")
 def ping(node: NodeOf, body: Body) -> Response:
     """Answer a signed request with a signed answer: both keys, both clocks and the way are well."""
-    opened, _, page = _open(node, body, "ping")
-    note_versions(node, opened.member, opened.body)
-    told = recovering.tell(node, opened.member.id, opened.member.federation, opened.body)
-    return _answer(node, opened, page, {"time": format_time(node.clock())} | _held(node, opened) | told)
+    here, opened, _, page = _open(node, body, "ping")
+    note_versions(here, opened.member, opened.body)
+    told = recovering.tell(here, opened.member.id, opened.member.federation, opened.body)
+    return _answer(here, opened, page, {"time": format_time(here.clock())} | _held(here, opened) | told)
 
 
 @router.post("/exchange/v1/relay")
 async def relay(node: NodeOf, body: Body) -> Response:
     """Keep a parcel for another college, or hand over what lies here for the caller, waiting for it if wished."""
-    opened, enclosed, _ = await BELL.in_thread(_open, node, body, "relay")
-    page, told = await serve_relay(node, opened, enclosed)
-    return await BELL.in_thread(_answer, node, opened, page, told)
+    here, opened, enclosed, _ = await BELL.in_thread(_open, node, body, "relay")
+    page, told = await serve_relay(here, opened, enclosed)
+    return await BELL.in_thread(_answer, here, opened, page, told)
 
 
 @router.post("/exchange/v1/catalogue")
 def catalogue(node: NodeOf, body: Body) -> Response:
     """Answer with what of the catalogue this caller may read: `{"catalogue", "indicators": [{"code", "level"}]}`."""
-    opened, _, page = _open(node, body, "catalogue")
+    here, opened, _, page = _open(node, body, "catalogue")
     with node.database.read() as session:
         offered = list_offered(session, opened.member)
-    return _answer(node, opened, page, offered)
+    return _answer(here, opened, page, offered)
 
 
 @router.post("/exchange/v1/heads")
 def heads(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
     """Take in the caller's head statements and proofs, answer with ours after its cursor: `{"cursor": n}`."""
-    opened, enclosed, _ = _open(node, body, "heads")
-    return _answer(node, opened, serve_heads(node, opened, enclosed, handlers))
+    here, opened, enclosed, _ = _open(node, body, "heads")
+    return _answer(here, opened, serve_heads(here, opened, enclosed, handlers))
 
 
 @router.post("/exchange/v1/witness")
 def witness(node: NodeOf, body: Body) -> Response:
     """Cosign the enclosed checkpoint where it goes on from the one we hold; ask the caller to cosign in turn."""
-    opened, enclosed, _ = _open(node, body, "witness")
-    page, told = serve_witness(node, opened, enclosed)
-    return _answer(node, opened, page, told)
+    here, opened, enclosed, _ = _open(node, body, "witness")
+    page, told = serve_witness(here, opened, enclosed)
+    return _answer(here, opened, page, told)
 
 
 @router.get("/exchange/v1/log/checkpoint")
@@ -163,39 +164,57 @@ def checkpoint(node: NodeOf) -> Response:
 @router.post("/exchange/v1/log/proof")
 def proof(node: NodeOf, body: Body) -> Response:
     """Answer where a record is in our log, to those who may read it: path, salt, checkpoint, cosignatures."""
-    opened, _, _ = _open(node, body, "log/proof")
-    page, told = serve_proof(node, opened)
-    return _answer(node, opened, page, told)
+    here, opened, _, _ = _open(node, body, "log/proof")
+    page, told = serve_proof(here, opened)
+    return _answer(here, opened, page, told)
 
 
 Serve = Callable[[Session, str, SignedRequest], Page]
+_TELLING = {"key-unknown": 0, "audience-mismatch": 1}  # what says least of why one list did not do
 
 
 def _open(
     node: Node, body: bytes, op: str, serve: Serve = lambda *_: EMPTY_PAGE
-) -> tuple[SignedRequest, list[bytes], Page]:
-    """Open the signed request, read what it asks for, and use its nonce up before anything is sent."""
+) -> tuple[Node, SignedRequest, list[bytes], Page]:
+    """Open the signed request, read what it asks for, and use its nonce up before anything is sent.
+
+    The node that is returned speaks in the federation that the request names: all else is looked up in that alone.
+    """
     parts = split_page(body)
     if len(parts) > MAX_ITEMS + 1:
         raise TrustError("page-shape", "附件过多。", f"More than {MAX_ITEMS} records are enclosed.")
-    window = node.settings.exchange.request_window_seconds
     with node.database.read() as session:
-        federation = get_home(session)
-        opened = open_request(
-            parts[0],
-            find_member=lambda keyid: find_member(session, node, federation, keyid),
-            audience=node.node_id,
-            federation=federation.id,
-            now=node.clock(),
-            window_seconds=window,
-        )
+        federation, opened = _open_in_its_federation(session, node, parts[0])
         if opened.op != op:
             raise TrustError("op-mismatch", "请求与地址不符。", "The request is for another endpoint.")
         page = serve(session, federation.hub_id, opened)
-    use_nonce(node, opened, window)
+    use_nonce(node, opened, node.settings.exchange.request_window_seconds)
     if op != "push":
         count_event(node.database, node.clock(), account_id=opened.member.id, action="read.serve", subject=op)
-    return opened, parts[1:], page
+    return node.within(federation.id), opened, parts[1:], page
+
+
+def _open_in_its_federation(session: Session, node: Node, data: bytes) -> tuple[Home, SignedRequest]:
+    """Open a request by the member list of the federation it names; raise TrustError.
+
+    Its payload is not believed before its signature held, and the key is looked up in one list at a time: the list in
+    which all holds is the one it names. A refusal tells a member of one federation nothing of another: that it is not
+    listed there and that we are not in there are the same `audience-mismatch`.
+    """
+    refusals = []
+    for home in list_homes(session):
+        try:
+            return home, open_request(
+                data,
+                find_member=partial(find_member, session, node, home),
+                audience=node.node_id,
+                federation=home.id,
+                now=node.clock(),
+                window_seconds=node.settings.exchange.request_window_seconds,
+            )
+        except TrustError as error:
+            refusals.append(error)
+    raise max(refusals, key=lambda error: _TELLING.get(error.code, len(_TELLING)))
 
 
 def _held(node: Node, opened: SignedRequest) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     check_permission(actor, "sync.run")
     state_heads(node)
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         files = _own_list(session, federation.id, to)
         if to == EVERYBODY:
             packed, carried = pack_for_all(session, node, federation, files=files), []
@@ -134,7 +134,7 @@ def _own_list(session: Session, federation_id: str, to: str) -> tuple[tuple[str,
 def _take_lists(node: Node, file: IO[bytes], handlers: Handlers, taken: Taken) -> None:
     """Take the member lists of a bundle first: they prove themselves, and name who signed the rest."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         pinned = find_state(session, federation.id) is not None
     for raw in _read(file):
         for path, content in raw.files if pinned else ():
@@ -224,7 +224,7 @@ def summary_of(bundle: Bundle, names: list[tuple[str, bytes]], titles: dict[str,
 def titles_of(node: Node) -> dict[str, str]:
     """Return the name of each node we know."""
     with node.database.read() as session:
-        peers = list_peers(session, get_federation(session).id)
+        peers = list_peers(session, get_federation(session, node).id)
     return {peer.id: peer.name for peer in peers} | {node.node_id: node.settings.node.name}
 
 
@@ -255,7 +255,7 @@ def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:
             return Taken()
         return take_parcel(node, parcel, handlers, via=FILE)
     with node.database.write() as session:
-        if get_federation(session).hub_id != node.node_id:
+        if get_federation(session, node).hub_id != node.node_id:
             raise TrustError("audience-mismatch", "数据包不是给本节点的。", "The bundle is for another node.")
         mailbox.put(session, node, parcel.origin, parcel.audience, parcel.id, raw.data)
     return Taken(passed_on=1)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from node.access.permissions import check_permission
 from node.exchange import bundles, desk, enrolling, federating, inbox, membership, records, status
 from node.exchange.api import HandlersOf
-from node.exchange.sync import PeerResult, run_now
+from node.exchange.sync import result_as_json, run_now
 from node.http.actor import ActorOf, NodeOf
 from node.http.problems import ProblemRoute
 
@@ -31,13 +31,6 @@ class Letters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     items: list[Annotated[int, Field(ge=1, le=2**53)]] = Field(min_length=1, max_length=1000)
-
-
-def result_as_json(result: PeerResult) -> dict[str, Any]:
-    """Return what came of visiting one peer, for a script."""
-    values = {name: value for name, value in vars(result).items() if name not in {"text", "exit_code"}}
-    text = {"message": result.text.en, "message_zh": result.text.zh} if result.text else {}
-    return values | text
 
 
 @router.get("/peers")

@@ -5,13 +5,20 @@ Their states are tables in `node.stream.states`, drawn in `docs/states.md`.
 The hub decides nothing: it keeps what has a valid signature, counts, and publishes what t officers have signed. A
 draft counts here when its outcome names this node as the hub, so that a new hub can take over where the old one is
 gone or hostile.
+
+Anybody may ask in anybody's name. So a request that a listed, active key of that member has signed too has room of its
+own and takes that of the others in its name, but for one to replace a lost key; of the others a few are kept, the
+newest, for 14 days. A request takes the place of the earlier one by the same key. What a draft grants stays.
 """
 
 import json
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from federation.client import check_url
 from federation.drafts import (
@@ -28,8 +35,9 @@ from federation.drafts import (
     state_of,
     write_draft,
 )
-from federation.enrolment import JOIN, Applicant, EnrolmentRequest, read_request
+from federation.enrolment import JOIN, REPLACE, Applicant, EnrolmentRequest, read_request
 from federation.errors import Conflict, InputRefused, NetworkError, TrustError, UsageError
+from federation.keys import read_public_key
 from federation.membership import MemberList
 from federation.roll import LEFT, MemberEntry, Roll
 from node.access.permissions import Actor, check_permission
@@ -41,9 +49,11 @@ from node.stream.memberlist import find_state, open_held, pin, store_list, succe
 from node.stream.models import Federation, JoinRequest, ListDraft, Peer, PeerKey
 from node.stream.peers import find_peer
 from node.stream.service import get_federation
+from node.stream.standing import ACTIVE
 
 PENDING, PROPOSED, LISTED, DROPPED = "pending", "proposed", "listed", "dropped"
 MAX_PENDING, MAX_OF_ONE, MAX_DRAFTS = 500, 3, 50
+KEEP_STRANGERS = timedelta(days=14)
 _OPEN_REQUESTS, _OPEN_DRAFTS = (PENDING, PROPOSED), ("proposed", SIGNED)
 
 
@@ -55,9 +65,12 @@ def receive_request(node: Node, data: bytes) -> dict[str, Any]:
     with node.database.write() as session:
         federation = _our_federation(session, node, request.federation)
         row = session.get(JoinRequest, request.envelope_id)
+        row = row or _newer_of_key(session, request)
         if row is None:  # one that was dropped stays so: a new request may be made
-            _check_room(session, request)
             _check_owner(session, federation, request)
+            cosigned = _is_cosigned(session, federation, request)
+            granted_by = _granted_by(session, request)
+            _make_room(session, node, request, cosigned=cosigned)
             row = JoinRequest(
                 id=request.envelope_id,
                 node_id=request.applicant.id,
@@ -67,7 +80,11 @@ def receive_request(node: Node, data: bytes) -> dict[str, Any]:
                 file=data,
                 state=LISTED if _is_listed(session, federation.id, request) else PENDING,
                 received_at=node.clock(),
+                issued_at=min(request.issued_at, node.clock()) if request.issued_at else None,
+                cosigned=cosigned,
             )
+            if granted_by and row.state == PENDING:
+                row.state, row.draft = PROPOSED, granted_by
             session.add(row)
             session.flush()
         return _request_json(session, row)
@@ -141,10 +158,9 @@ def drop_request(node: Node, actor: Actor, name: str) -> int:
 
 
 def list_requests(session: Session) -> list[dict[str, Any]]:
-    """Return the requests that are not dropped, newest first."""
-    rows = session.exec(
-        select(JoinRequest).where(JoinRequest.state != DROPPED).order_by(col(JoinRequest.received_at).desc()).limit(200)
-    ).all()
+    """Return the requests that are not dropped: those that a listed key has signed too first, then the newest."""
+    order = (col(JoinRequest.cosigned).desc(), col(JoinRequest.received_at).desc())
+    rows = session.exec(select(JoinRequest).where(JoinRequest.state != DROPPED).order_by(*order).limit(200)).all()
     return [_request_json(session, row) for row in rows]
 
 
@@ -184,7 +200,7 @@ def _publish(session: Session, node: Node, found: MemberList, row: ListDraft, ha
         state.signed_at = node.clock()
         session.add(state)
     for other in list_drafts(session):
-        if other.digest != row.digest:
+        if other.digest != row.digest and state_of(found, read_draft(other.file)) == OUTDATED:
             other.state = OUTDATED
             session.add(other)
     row.state = PUBLISHED
@@ -203,6 +219,7 @@ def _mark_requests(session: Session, roll: Roll, row: ListDraft) -> None:
             request.draft = row.digest
         elif row.state == PUBLISHED and request.state == PROPOSED:  # its draft is outdated
             request.state, request.draft = PENDING, ""
+            request.received_at = row.changed_at  # its days at the desk begin anew
         session.add(request)
 
 
@@ -238,7 +255,7 @@ def _count(held: MemberList | None, draft: Draft) -> tuple[int, int]:
 
 
 def _our_federation(session: Session, node: Node, wanted: str) -> Federation:
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     if federation.hub_id != node.node_id:
         raise Conflict("not-hub", "入会申请请交给汇总节点。", "A request is handed to the hub.")
     if wanted not in {"", federation.id}:
@@ -246,12 +263,62 @@ def _our_federation(session: Session, node: Node, wanted: str) -> Federation:
     return federation
 
 
-def _check_room(session: Session, request: EnrolmentRequest) -> None:
-    rows = select(func.count()).select_from(JoinRequest).where(col(JoinRequest.state).in_(_OPEN_REQUESTS))
-    if session.exec(rows).one() >= MAX_PENDING:
-        raise _full("join-room-full")
-    if session.exec(rows.where(JoinRequest.node_id == request.applicant.id)).one() >= MAX_OF_ONE:
-        raise _full("join-room-full")
+def _newer_of_key(session: Session, request: EnrolmentRequest) -> JoinRequest | None:
+    """Return the request by the same key that was made later: an old one that somebody sends again changes nothing."""
+    for row in session.exec(_of_key(request)).all():
+        if row.issued_at is not None and (request.issued_at is None or row.issued_at > request.issued_at):
+            return row
+    return None
+
+
+def _granted_by(session: Session, request: EnrolmentRequest) -> str:
+    """Return the draft that grants the same as asked before by the same key, "" where there is none."""
+    for row in session.exec(_of_key(request).where(JoinRequest.state == PROPOSED)).all():
+        before = read_request(row.file)
+        if (before.kind, before.applicant) == (request.kind, request.applicant):
+            return row.draft
+    return ""
+
+
+def _make_room(session: Session, node: Node, request: EnrolmentRequest, *, cosigned: bool) -> None:
+    """Take away what this request replaces or outdates, and the oldest of what fills the desk."""
+    _delete(session, session.exec(_of_key(request)).all())
+    unsigned = select(JoinRequest).where(JoinRequest.state == PENDING, col(JoinRequest.cosigned).is_(False))
+    in_its_name = JoinRequest.node_id == request.applicant.id
+    _delete(session, session.exec(unsigned.where(JoinRequest.received_at < node.clock() - KEEP_STRANGERS)).all())
+    if cosigned:
+        _delete(session, session.exec(unsigned.where(in_its_name, JoinRequest.kind != REPLACE)).all())
+        _push_out(session, col(JoinRequest.cosigned) & in_its_name, MAX_OF_ONE)
+        return
+    _push_out(session, ~col(JoinRequest.cosigned) & in_its_name, MAX_OF_ONE)
+    _push_out(session, ~col(JoinRequest.cosigned), MAX_PENDING)
+
+
+def _of_key(request: EnrolmentRequest) -> SelectOfScalar[JoinRequest]:
+    kept = select(JoinRequest).where(JoinRequest.keyid == request.key.keyid, JoinRequest.state != DROPPED)
+    return kept.where(JoinRequest.node_id == request.applicant.id)
+
+
+def _push_out(session: Session, which: Any, most: int) -> None:
+    """Delete the oldest pending ones of these so that one more fits."""
+    open_ones = col(JoinRequest.state).in_(_OPEN_REQUESTS)
+    count = session.exec(select(func.count()).select_from(JoinRequest).where(open_ones, which)).one()
+    pending = select(JoinRequest).where(JoinRequest.state == PENDING, which)
+    oldest = pending.order_by(col(JoinRequest.received_at), col(JoinRequest.id)).limit(max(0, count + 1 - most))
+    _delete(session, session.exec(oldest).all())
+
+
+def _delete(session: Session, rows: Sequence[JoinRequest]) -> None:
+    for row in rows:
+        session.delete(row)
+    session.flush()
+
+
+def _is_cosigned(session: Session, federation: Federation, request: EnrolmentRequest) -> bool:
+    """Tell whether a key that is listed as the applicant's and active has signed the request."""
+    keys = select(PeerKey.public_key).where(PeerKey.federation == federation.id, PeerKey.status == ACTIVE)
+    listed = session.exec(keys.where(PeerKey.peer_id == request.applicant.id)).all()
+    return any(request.is_signed_by(read_public_key(pem)) for pem in listed)
 
 
 def _check_owner(session: Session, federation: Federation, request: EnrolmentRequest) -> None:
@@ -299,5 +366,6 @@ def _request_json(session: Session, row: JoinRequest) -> dict[str, Any]:
         "signed": draft.signed if draft else 0,
         "needed": draft.needed if draft else 0,
         "received_at": row.received_at.isoformat(),
+        "cosigned": row.cosigned,
         "file": row.file.decode(),
     }

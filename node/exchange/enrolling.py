@@ -127,7 +127,7 @@ def standing(node: Node, actor: Actor, handlers: Handlers, *, connect: Connect =
     check_permission(actor, "sync.read")
     problem = refresh_list(node, handlers, connect=connect)
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         held = open_held(session, federation.id, node.clock())
         hub = find_peer(session, federation.id, federation.hub_id)
     state = _own_state(node, held)
@@ -184,7 +184,7 @@ def _hub_urls(node: Node, federation_id: str) -> list[str]:
 
 def _pin_anchor(session: Any, node: Node, anchor: Anchor, *, confirmed: bool) -> None:
     """Write the anchor's federation and root down; another federation, or another root of this one, is refused."""
-    federation = find_federation(session)
+    federation = find_federation(session, node)
     if federation is not None and anchor.formerly == federation.id:
         if not confirmed:
             raise TrustError(

@@ -39,6 +39,16 @@ _TEXTS: dict[str, Text] = {
         "同一来源为同一位置或修订签署了两份不同的内容，两份均已留证，均不采用。",
         "Its origin signed two things for one place or revision; both are kept as proof and neither counts.",
     ),
+    "audit-cut": Text(
+        "该节点的审计日志比本节点见证过的短，或末尾不同：有人删改了记录，或节点从旧备份恢复。请电话核实。",
+        "The node's audit trail is shorter than this node had witnessed, or ends otherwise: somebody cut it, or the "
+        "node was restored from an old backup. Ask by telephone.",
+    ),
+    "proof-consistency": Text(
+        "该节点的日志不是从本节点见证过的接续而来：被删改或分叉，或节点从旧备份恢复。请电话核实。",
+        "The node's log does not go on from the one this node had witnessed: cut or forked, or the node was restored "
+        "from an old backup. Ask by telephone.",
+    ),
     # inner steps
     "kind-unknown": Text("不认识的条目类型，请升级本节点后重试。", "Unknown kind; update this node and try again."),
     "schema-unknown": Text("不认识的格式，请升级本节点后重试。", "Unknown schema; update this node and try again."),
@@ -152,6 +162,10 @@ _TEXTS: dict[str, Text] = {
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "node-copied": Text(
+        "数据库与本机记录的已签名条目不符：本节点可能被复制并在两处运行",
+        "the database holds another record than this machine signed: a copy of this node runs elsewhere",
+    ),
     "stream-recovering": Text(
         "本节点从备份恢复，正在取回自己签名过的条目。", "This node was restored and is getting back what it signed."
     ),

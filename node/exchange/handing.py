@@ -44,7 +44,7 @@ def take_handed(node: Node, data: bytes, handlers: Handlers) -> Versions:
     At the hub timestamp and snapshot are signed anew at once, above all that members have seen.
     """
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         state = find_state(session, federation.id)
     if state is None or not is_behind(state):
         raise Conflict("list-not-behind", "本节点的名录不旧。", "Nobody has shown a newer list than this node holds.")

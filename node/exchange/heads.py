@@ -71,7 +71,7 @@ def reads_stream(member: Member, stream: str, origin: str) -> bool:
 def state_heads(node: Node) -> int:
     """Sign statements on the heads that changed since we last did, and once a day on our own; return how many."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         stated = session.get(Meta, _STATED)
         last = session.exec(select(func.max(StoredRecord.position))).one() or 0
         found = session.exec(select(Equivocation.id).where(col(Equivocation.shown).is_(False)).limit(1)).first()
@@ -114,7 +114,7 @@ def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
     state_heads(node)
     for _ in range(_TURNS):
         with node.database.read() as session:
-            federation = get_federation(session)
+            federation = get_federation(session, node)
             row = session.get(PeerStatements, (federation.id, link.provider.id))
             cursor, sent = (row.cursor, row.sent) if row else (0, 0)
             page = read_statements(session, link.provider, sent)
@@ -176,7 +176,7 @@ def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers
             return receive(session, node, data, handlers, via=PULL).code
         if kind != HEADS_TYPE:
             return "type-mismatch"
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         stated = open_heads(data, lambda keyid: find_member(session, node, federation, keyid))
         _take_heads(session, node, federation, stated, handlers)
     except TrustError as error:
@@ -375,7 +375,7 @@ def _progress(session: Session, federation: Federation, peer_id: str) -> PeerSta
 def _ask_about_differences(node: Node, link: Link, handlers: Handlers) -> None:
     """Ask a reader for the records in which it differs from us, back to where the two branches part."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         differences = find_differences(session, node, federation, link.provider.id)
     for one in differences:
         last = one.sequence

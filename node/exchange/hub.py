@@ -187,7 +187,7 @@ def report_matrix(node: Node, actor: Actor, periods: Iterable[str] = ()) -> Matr
 
 def get_own_federation(session: Session, node: Node) -> Federation:
     """Return the federation whose hub this node is; raise Conflict where it is none."""
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     if federation.hub_id != node.node_id:
         raise Conflict("not-hub", "只有汇总节点可以这样做。", "Only the hub can do this.")
     return federation

@@ -39,6 +39,7 @@ from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
 from node.prepared import Prepared
+from node.stream import recovery
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
 from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
@@ -151,7 +152,7 @@ def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
 def take_known(node: Node, handlers: Handlers) -> int:
     """As `take_waiting`, at start-up: this program may know what the one before did not."""
     with node.database.write() as session:
-        return take_waiting(session, node, handlers) if find_federation(session) else 0
+        return take_waiting(session, node, handlers) if find_federation(session, node) else 0
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
@@ -199,7 +200,7 @@ def _waiting_of(session: Session, origin: str) -> int:
 
 
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     lock_number(session, "log")  # two deliveries of one record must not race
     own = own_member(session, node, federation)
     reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)
@@ -228,7 +229,9 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
 
 
 def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
-    """Give the record its place, then judge its content."""
+    """Give the record its place, then judge its content. One of our own that we lack says that we were restored."""
+    if record.origin == inbox.node.node_id:
+        recovery.begin(inbox.session, inbox.node, inbox.federation.id, recovery.PEER)
     position = next_number(inbox.session, "log")
     at = inbox.node.clock()
     _make_room(inbox, record)

@@ -82,7 +82,7 @@ def _read_hub(told: dict[str, Any], wanted: str) -> tuple[Member, dict[str, Any]
 
 def _check_known(node: Node, hub: Member) -> None:
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         if federation is None:
             return
         if (federation.id, federation.hub_id) != (hub.federation, hub.id):

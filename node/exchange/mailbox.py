@@ -30,7 +30,7 @@ class MailboxFull(NetworkError):
 
 def put(session: Session, node: Node, sender: str, recipient: str, parcel_id: str, data: bytes) -> None:
     """Keep a parcel for its recipient; the same again changes nothing. Raise InputRefused, MailboxFull."""
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     get_peer(session, federation.id, recipient)
     known = session.get(MailboxParcel, parcel_id)
     if known is not None:

@@ -69,7 +69,7 @@ def publish_members(session: Session, node: Node, federation: Federation) -> Sto
 def publish_members_if_hub(node: Node) -> None:
     """Publish the list where this node is the hub and its own name or address changed, or none was published yet."""
     with node.database.write() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         if federation is not None and federation.hub_id == node.node_id:
             publish_members(session, node, federation)
 

@@ -40,7 +40,7 @@ Body = Annotated[bytes, Depends(read_body)]
 def read_file(node: NodeOf, path: str, federation: str = "") -> Response:
     """Answer one file of the member list that we hold, verbatim."""
     with node.database.read() as session:
-        ours = find_federation(session)
+        ours = find_federation(session, node)
         wanted = federation or (ours.id if ours else "")
         content = find_file(session, wanted, path)
     if content is None:

@@ -42,6 +42,9 @@ class PeerParcels(SQLModel, table=True):
     misses: str = "[]"  # JSON: ranges the peer lacks
     membership: str = "{}"  # JSON: role -> version the peer holds
     refused: str = "{}"  # JSON: record id -> code, of what we refused of the peer's own and told in no receipt
+    held: str = "{}"  # JSON: stream of ours -> the last sequence that the peer holds
+    lost: str = ""  # JSON: stream of its own -> the last sequence it still has, while it recovers from a restore
+    lost_told: int = Field(default=0, sa_type=BigInteger)  # number of its parcel that we answered over the mailbox
     exported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     imported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -26,11 +26,14 @@ from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, PeerStatements, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
+from node.stream.recovery import held_of, is_recovering, note_question, own_heads
+from node.stream.service import PLACEHOLDER
 from node.stream.standing import is_active
 
 MAX_BYTES = 8_388_608  # of the envelopes of one parcel
 MAX_RECEIPTS = 400
 MAX_SAID = 100  # of streams and of gaps in one manifest
+MAX_HELD = 1_000  # of streams whose last record one manifest names
 COMPARED = 50  # records of a stream in which a reader differs from us
 
 
@@ -163,6 +166,8 @@ def _seal(
     state.exported_at = now
     session.add(state)
     session.flush()
+    if says.lost is not None:
+        note_question(session, node, federation.id, audience, state.number_out)
     data = build_parcel(
         node.signer,
         origin=node.node_id,
@@ -189,8 +194,8 @@ def _load_all(
     item_ids: list[int] | None,
 ) -> Iterator[_Load]:
     """Give the loads one after another; only the last may be empty."""
-    extra = [(0, data) for data in _missed(session, node, federation, peer, state)]
-    outgoing = [*extra, *_waiting(session, federation, peer, item_ids)]
+    missed = [*_lost(session, federation, peer, state), *_missed(session, node, federation, peer, state)]
+    outgoing = [*((0, data) for data in missed), *_waiting(session, federation, peer, item_ids)]
     for item_id, envelope in outgoing:
         if not load.fits(envelope, size):
             yield load
@@ -263,6 +268,20 @@ def _missed(session: Session, node: Node, federation: Federation, peer: Peer, st
             yield envelope
 
 
+def _lost(session: Session, federation: Federation, peer: Peer, state: PeerParcels) -> Iterator[bytes]:
+    """Give back what we hold of a restored peer's own streams beyond what its newest manifest says it still has."""
+    if not state.lost:
+        return
+    lost: dict[str, int] = json.loads(state.lost)
+    rows = session.exec(
+        select(StoredRecord.stream, StoredRecord.sequence, StoredRecord.envelope)
+        .where(StoredRecord.federation == federation.id, StoredRecord.origin == peer.id)
+        .where(StoredRecord.state != PLACEHOLDER)
+        .order_by(col(StoredRecord.stream), col(StoredRecord.sequence))
+    )
+    yield from (envelope for stream, sequence, envelope in rows if sequence > lost.get(stream, 0))
+
+
 def _statements(session: Session, node: Node, peer: Peer, *, own: bool) -> Iterator[bytes]:
     """Give the head statements and proofs that the peer may see, behind the records they speak of.
 
@@ -286,13 +305,19 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
     wanted = [Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps]
     differences = find_differences(session, node, federation, peer.id)  # an origin's own word is proof as it stands
     wanted += [_to_compare(found) for found in differences if found.held and found.origin != peer.id]
+    heads = own_heads(session, node, federation.id)
+    further = {stream: last for stream, last in json.loads(state.held).items() if last > heads.get(stream, 0)}
+    ours = [Range(node.node_id, stream, heads.get(stream, 0) + 1, last) for stream, last in sorted(further.items())]
+    held = sorted(held_of(session, federation.id, peer.id).items())[:MAX_HELD]
     return Says(
         cursor=own.cursor if own else 0,
         taken=state.number_in,
         receipted=_receipted(session, node, federation, peer),
-        misses=tuple(wanted[:MAX_SAID]),
+        misses=tuple([*ours, *wanted][:MAX_SAID]),
         membership=said_versions(session, federation.id),
         refused=json.loads(state.refused),
+        held={stream: (head.sequence, head.id) for stream, head in held},
+        lost=dict(sorted(heads.items())[:MAX_HELD]) if is_recovering(session, federation.id) else None,
     )
 
 

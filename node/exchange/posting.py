@@ -22,6 +22,7 @@ from node.exchange.unpacking import Taken, open_parcel, take_parcel
 from node.stream.models import Federation, OutboxItem, Peer
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer
+from node.stream.recovery import RecoveryQuestion, awaited_readers
 from node.stream.service import get_federation
 
 SIZE = Size(items=49, bytes=900_000)  # with its manifest, a parcel fits into one request
@@ -70,8 +71,12 @@ def _take_all(node: Node, link: Link, handlers: Handlers, wait_seconds: int, tak
 
 
 def _note_sent(session: Session, node: Node, sent: dict[str, str]) -> None:
-    """Let go again what lies in the mailbox no more and was not receipted for an hour, or has expired there."""
+    """Let go again what lies in the mailbox no more and was not answered for an hour, or has expired there."""
     now = node.clock()
+    for asked in session.exec(select(RecoveryQuestion).where(col(RecoveryQuestion.parcel) != "")).all():
+        if sent.get(asked.parcel) != "kept" and asked.asked_at <= now - SEND_AGAIN_AFTER:
+            asked.parcel = ""
+            session.add(asked)
     rows = session.exec(select(OutboxItem).where(OutboxItem.state == WAITING, col(OutboxItem.parcel) != "")).all()
     for item in rows:
         state = sent.get(item.parcel)
@@ -85,7 +90,7 @@ def _note_sent(session: Session, node: Node, sent: dict[str, str]) -> None:
 def _recipients(node: Node) -> list[Peer]:
     """Return the peers that get something over the mailbox now."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         waiting = session.exec(
             select(OutboxItem.peer_id).where(OutboxItem.state == WAITING, OutboxItem.parcel == "").distinct()
         ).all()
@@ -95,13 +100,30 @@ def _recipients(node: Node) -> list[Peer]:
             )
         ).all()
         owed = {identity for identity in senders if owes_receipts(session, federation.id, identity)}
-        peers = [find_peer(session, federation.id, identity) for identity in sorted({*waiting, *owed})]
+        wanted = {*waiting, *owed, *_restored(session, federation), *_to_ask(session, node, federation)}
+        peers = [find_peer(session, federation.id, identity) for identity in sorted(wanted)]
     return [peer for peer in peers if peer is not None and route_to(node, federation, peer) == RELAYED]
+
+
+def _restored(session: Session, federation: Federation) -> set[str]:
+    """Return the peers that were restored and whose newest parcel we have not answered."""
+    lost = (col(PeerParcels.federation) == federation.id) & (col(PeerParcels.lost) != "")
+    asked = lost & (col(PeerParcels.lost_told) < col(PeerParcels.number_in))
+    return set(session.exec(select(PeerParcels.peer_id).where(asked)).all())
+
+
+def _to_ask(session: Session, node: Node, federation: Federation) -> set[str]:
+    """Return the readers that have to show what they hold of ours and whose question does not lie in the mailbox."""
+    on_the_way = select(RecoveryQuestion.peer_id).where(
+        RecoveryQuestion.federation == federation.id, col(RecoveryQuestion.parcel) != ""
+    )
+    awaited = set[str]().union(*awaited_readers(session, node, federation).values())
+    return awaited - set(session.exec(on_the_way).all())
 
 
 def _put_all(node: Node, link: Link, peer: Peer) -> None:
     with node.database.write() as session:
-        federation: Federation = get_federation(session)
+        federation: Federation = get_federation(session, node)
         items = session.exec(
             select(OutboxItem.id).where(
                 OutboxItem.peer_id == peer.id, OutboxItem.state == WAITING, OutboxItem.parcel == ""
@@ -117,13 +139,19 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             sent_receipts=True,
             own_statements=True,
         )
+        number_in = parcels_state(session, federation.id, peer.id).number_in
     for parcel in packed:
         lines = split_page(parcel.data)
         link.ask("relay", {"do": "put", "to": peer.id}, lines, at=node.clock())
         with node.database.write() as session:
-            _mark(session, node, read_parcel(parcel.data).manifest.id, parcel.item_ids)
+            identity = read_parcel(parcel.data).manifest.id
+            _mark(session, node, identity, parcel.item_ids)
+            asked = session.get(RecoveryQuestion, (federation.id, peer.id))
+            if asked is not None:
+                asked.parcel, asked.asked_at = identity, node.clock()
             state = parcels_state(session, federation.id, peer.id)
             state.receipts_sent = json.dumps({**json.loads(state.receipts_sent), **parcel.receipts_upto})
+            state.lost_told = number_in
             session.add(state)
 
 

@@ -5,6 +5,7 @@ it lost its own (`lost`: how far it still has them). A caller that is behind ask
 like any others; that, not the claim, is what makes it recover. A caller that holds more of the provider's pushes that.
 """
 
+import re
 from typing import Any
 
 from sqlmodel import col, select
@@ -17,6 +18,7 @@ from node.stream import recovery
 from node.stream.models import Federation, StoredRecord
 
 PAGE = 50
+_STREAM = re.compile(r"[a-z][a-z0-9:._-]{0,79}", re.ASCII)
 MAX_PAGES = 1_000
 TAKEN = frozenset({Verdict.ACCEPTED, Verdict.QUARANTINED, Verdict.SEALED})
 
@@ -30,8 +32,10 @@ def take_back(node: Node, link: Link, handlers: Handlers, yours: Any) -> int:
     with node.database.read() as session:
         heads = recovery.own_heads(session, node, federation_id)
         recovering = recovery.is_recovering(session, federation_id)
-    claimed = {str(name): value for name, value in yours.items()} if isinstance(yours, dict) else {}
-    streams = {*heads, "all", "hub", f"node:{link.provider.id}"} if recovering else set(claimed)
+    claimed = (
+        {name: value for name, value in yours.items() if _STREAM.fullmatch(name)} if isinstance(yours, dict) else {}
+    )
+    streams = set(claimed) | ({*heads, "all", "hub", f"node:{link.provider.id}"} if recovering else set())
     came, shown = 0, True
     for stream in sorted(streams):
         known = heads.get(stream, 0)
@@ -59,7 +63,6 @@ def _take_stream(node: Node, link: Link, handlers: Handlers, stream: str, known:
             for envelope in answer.enclosed:
                 outcome = receive(session, node, envelope.raw, handlers, via=PULL)
                 if outcome.verdict in TAKEN:
-                    recovery.begin(session, node, link.provider.federation, recovery.PEER)
                     came += 1
                 elif outcome.verdict is not Verdict.DUPLICATE:
                     return came, False

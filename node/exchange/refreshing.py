@@ -57,7 +57,7 @@ def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_clie
     hub). Nothing is done where the federation has no list.
     """
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         state = find_state(session, federation.id) if federation else None
     if federation is None or state is None:
         return ""

@@ -136,7 +136,7 @@ def _put(node: Node, opened: Request, enclosed: list[bytes]) -> str:
     if raw.files or len(data) > MAX_RELAYED_BYTES:  # what the mailbox could not hand on must not lie in it
         raise TrustError("parcel-too-large", "包裹不宜转交。", "This parcel does not fit an answer of the mailbox.")
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
         mailbox.put(session, node, opened.member.id, to, raw.manifest.id, data)
     return to
@@ -151,7 +151,7 @@ def _acknowledge(node: Node, opened: Request) -> None:
 
 def _next(node: Node, opened: Request) -> tuple[Page, dict[str, Any]] | None:
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         found = mailbox.take_next(session, federation.id, opened.member.id, set())
     if found is None:
         return None

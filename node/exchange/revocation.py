@@ -10,13 +10,13 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from federation.client import Link
-from federation.envelope import add_signature, read_envelope
+from federation.envelope import Envelope, add_signature, read_envelope, signed_by
 from federation.errors import InputRefused, NetworkError, TrustError
 from federation.evidence import write_evidence
 from federation.keys import Member
 from federation.request import Request
 from federation.validation import check_schema
-from federation.witness import Inclusion, Witnessed, check_witnessed, count_missing
+from federation.witness import Inclusion, Witnessed, check_witnessed, choose_required
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -24,10 +24,9 @@ from node.db import next_number
 from node.exchange.heads import reads_stream
 from node.exchange.inbox import Handlers, judge_again
 from node.exchange.serving import Page
-from node.exchange.witness import active_members
+from node.exchange.witness import active_members, standing_cosignatures
 from node.stream.log import find_index, prove_record
 from node.stream.models import (
-    Cosigned,
     Federation,
     OutboxItem,
     OwnCheckpoint,
@@ -66,7 +65,7 @@ def _take_off(node: Node, key: PeerKey, handlers: Handlers) -> int:
             )
         ).all()
         for stored in suspect:
-            if read_envelope(stored.envelope).keyids != (key.keyid,):
+            if _is_spared(session, node, key, read_envelope(stored.envelope)):
                 continue
             proven = session.get(ProvenRecord, stored.id)
             if proven is not None and proven.witnessed_at < key.revoked_at:
@@ -81,21 +80,34 @@ def _take_off(node: Node, key: PeerKey, handlers: Handlers) -> int:
     return count
 
 
-def countersign(node: Node, actor: Actor) -> int:
-    """Add our present key's signature to every record of ours that a revoked key signed; return how many.
+def _is_spared(session: Session, node: Node, key: PeerKey, envelope: Envelope) -> bool:
+    """Tell whether the key did not sign, or another listed key of its owner that is not revoked signed these bytes too.
 
-    The ids stay; the records go to their readers again. Raise NotPermitted.
+    A signature is verified, not counted: whoever passes a record on can write any key id beside it.
+    """
+    if key.keyid not in envelope.keyids:
+        return True
+    federation = session.get_one(Federation, key.federation)
+    for keyid in set(envelope.keyids) - {key.keyid}:
+        other = find_member(session, node, federation, keyid)
+        mine = other is not None and other.id == key.peer_id and other.revoked_at is None
+        if other is not None and mine and signed_by(envelope, other.key):
+            return True
+    return False
+
+
+def countersign(node: Node, actor: Actor) -> int:
+    """Add our present key's signature to what a revoked key of ours signed, or a retired one after its day.
+
+    Return how many records that were. The ids stay; the records go to their readers again. Raise NotPermitted.
     """
     check_permission(actor, "peer.write")
-    own = node.signer.public_key.keyid
+    own = node.signer.public_key
     count = 0
     with node.database.write() as session:
-        revoked = set(
-            session.exec(select(PeerKey.keyid).where(PeerKey.peer_id == node.node_id, PeerKey.status == REVOKED)).all()
-        )
         for stored in session.exec(select(StoredRecord).where(StoredRecord.origin == node.node_id)).all():
             envelope = read_envelope(stored.envelope)
-            if own in envelope.keyids or not revoked & set(envelope.keyids):
+            if signed_by(envelope, own) or not _needs_another(session, node, stored, envelope):
                 continue
             stored.envelope = add_signature(stored.envelope, node.signer)
             stored.position = next_number(session, "log")
@@ -108,20 +120,34 @@ def countersign(node: Node, actor: Actor) -> int:
     return count
 
 
+def _needs_another(session: Session, node: Node, stored: StoredRecord, envelope: Envelope) -> bool:
+    """Tell whether readers may ask what an older key of ours signed when."""
+    federation = session.get_one(Federation, stored.federation)
+    for keyid in envelope.keyids:
+        key = find_member(session, node, federation, keyid)
+        if key is None or key.id != node.node_id:
+            continue
+        late = key.retired_at is not None and stored.issued_at > key.retired_at
+        if key.revoked_at is not None or (key.retired and late):
+            return True
+    return False
+
+
 def last_checkpoint(node: Node) -> list[bytes]:
     """Return our last checkpoint and the cosignatures under it; raise InputRefused where there is none yet."""
     with node.database.read() as session:
         row = session.exec(select(OwnCheckpoint).order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
         if row is None:
             raise InputRefused("record-unknown", "还没有检查点。", "There is no checkpoint yet.")
-        return [row.envelope, *_cosignatures(session, node, row)]
+        signed = standing_cosignatures(session, node, session.get_one(Federation, row.federation), row)
+        return [row.envelope, *(one.envelope for one in signed[: MAX_ASKED - 2])]
 
 
 def serve_proof(node: Node, opened: Request) -> tuple[Page, dict[str, Any]]:
     """Return the proof for one record to a member who may read it; else raise TrustError, as for one we do not hold."""
     check_schema("log-proof.v1", opened.body)
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         stored = session.get(StoredRecord, opened.body["record"])
         if stored is None or not reads_stream(opened.member, stored.stream, stored.origin):
             raise TrustError("record-unknown", "没有这个条目。", "There is no such record.")
@@ -137,7 +163,7 @@ def export_proof(node: Node, actor: Actor, stored: StoredRecord) -> bytes:
         proven = session.get(ProvenRecord, stored.id)
         if proven is not None:
             return proven.evidence
-        documents, inclusion = _prove(session, node, get_federation(session), stored)
+        documents, inclusion = _prove(session, node, get_federation(session, node), stored)
     return write_evidence("witnessed", [stored.envelope, *documents], inclusion)
 
 
@@ -175,7 +201,7 @@ def take_proof(
 ) -> bool:
     """Keep a proof that holds and judge its record again; tell whether the record is current now."""
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         stored = session.get_one(StoredRecord, record_id)
         try:
             shown = _check(session, node, federation, stored, documents, inclusion)
@@ -228,20 +254,17 @@ def _prove(
         .order_by(col(OwnCheckpoint.size), col(OwnCheckpoint.issued_at))
         .limit(_CHECKPOINTS)
     ).all():
-        signed = session.exec(select(Cosigned.witness).where(Cosigned.checkpoint == row.id)).all()
-        enough = not count_missing(
+        if index is None:
+            break
+        signed = {one.witness: one for one in standing_cosignatures(session, node, federation, row)}
+        required = choose_required(
             signed, log=node.node_id, hub=federation.hub_id, members=members, not_counting=stored.origin
         )
-        if index is not None and enough:
+        if required:  # they and no others: whoever reads it counts them anew
             shown = prove_record(session, index, row.size)
-            return [row.envelope, *_cosignatures(session, node, row)], {
+            return [row.envelope, *(signed[one].envelope for one in required)], {
                 "index": shown.index,
                 "salt": shown.salt.hex(),
                 "path": [step.hex() for step in shown.path],
             }
     raise TrustError("witness-missing", "还没有足够的见证签名。", "The required witnesses have not cosigned it yet.")
-
-
-def _cosignatures(session: Session, node: Node, row: OwnCheckpoint) -> list[bytes]:
-    found = select(Cosigned.envelope).where(Cosigned.origin == node.node_id, Cosigned.checkpoint == row.id)
-    return list(session.exec(found.order_by(col(Cosigned.cosigned_at)).limit(MAX_ASKED - 2)).all())

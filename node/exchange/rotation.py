@@ -60,7 +60,7 @@ def adopt_if_listed(node: Node, actor: Actor) -> bool:
         return False
     keyid = _next_signer(node).public_key.keyid
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         held = open_held(session, federation.id, node.clock()) if federation else None
     entry = held.members.get(node.node_id) if held else None
     if entry is None or keyid not in {key.keyid for key in entry.active_keys}:
@@ -84,7 +84,7 @@ def _turn(folder: Path) -> None:
 
 def _ask(node: Node, actor: Actor, kind: str, signer: Signer, connect: Connect) -> Sent:
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
     applicant = own_applicant(node)
     file = build_request(
         signer,

@@ -15,6 +15,7 @@ from node.context import Node
 from node.stream.models import Federation, Peer
 from node.stream.outbox import waiting_peers
 from node.stream.peers import find_peer, list_reachable
+from node.stream.recovery import awaited_readers
 from node.stream.standing import is_active
 
 DIRECT, RELAYED, STICK = "direct", "relay", "file"
@@ -31,14 +32,18 @@ def route_to(node: Node, federation: Federation, peer: Peer) -> str:
 
 
 def list_called(session: Session, node: Node, federation: Federation) -> list[Peer]:
-    """Return whom this node calls in a round: hub or members, and colleges for which something waits."""
+    """Return whom this node calls in a round: hub or members, and colleges for which something waits.
+
+    After a restore also the colleges that have to show what they hold of ours.
+    """
     if node.settings.exchange.transport == STICK:
         return []
     called = list_reachable(session, federation, node.node_id, node.clock())
     if federation.hub_id == node.node_id:
         return called
     known = {peer.id for peer in called}
-    others = [find_peer(session, federation.id, identity) for identity in sorted(waiting_peers(session) - known)]
+    wanted = waiting_peers(session).union(*awaited_readers(session, node, federation).values())
+    others = [find_peer(session, federation.id, identity) for identity in sorted(wanted - known)]
     direct = [
         peer
         for peer in others

@@ -69,7 +69,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
     check_permission(actor, "sync.read")
     now = node.clock()
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         job = find_lease(session, SYNC_JOB)
         peers = _peers(session, node, federation, now) if federation else []
         called = [peer["last_success_at"] for peer in peers if peer["called"]]
@@ -126,7 +126,7 @@ def list_outbox(node: Node, actor: Actor) -> list[dict[str, Any]]:
     check_permission(actor, "sync.read")
     with node.database.read() as session:
         rows = list_undelivered(session, node.clock() - UNDELIVERED_AFTER)
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         peers = {peer.id: peer for peer in list_peers(session, federation.id)} if federation else {}
         ways = {identity: route_to(node, federation, peer) for identity, peer in peers.items() if federation}
     return [_dead_letter(item, record, peers.get(item.peer_id), ways.get(item.peer_id, STICK)) for item, record in rows]
@@ -168,7 +168,7 @@ def list_members(node: Node, actor: Actor) -> list[dict[str, Any]]:
     """Return the peers of this node's federation as JSON values."""
     check_permission(actor, "sync.read")
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         return _peers(session, node, federation, node.clock()) if federation else []
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from sqlalchemy import bindparam, update
 from sqlalchemy import select as core_select
@@ -88,6 +89,13 @@ class PeerResult:
     seconds: float = 0.0
 
 
+def result_as_json(result: PeerResult) -> dict[str, Any]:
+    """Return what came of visiting one peer, for a script."""
+    values = {name: value for name, value in vars(result).items() if name not in {"text", "exit_code"}}
+    text = {"message": result.text.en, "message_zh": result.text.zh} if result.text else {}
+    return values | text
+
+
 @dataclass
 class _Visit:
     """One peer being visited."""
@@ -128,7 +136,7 @@ def run_now(
     """Run a round by hand: back-off does not hold it up, and it waits its turn. Raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         if only:
             peer = get_peer(session, federation.id, only)
             if peer.id not in {item.id for item in list_called(session, node, federation)}:
@@ -160,7 +168,7 @@ def run_round(
     publish_members_if_hub(node)
     apply_revocations(node, handlers)
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         peers = list_called(session, node, federation) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
     results: list[PeerResult] = []
@@ -204,7 +212,7 @@ def recover(node: Node, actor: Actor) -> None:
     """
     check_permission(actor, "sync.run")
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         at = node.clock()
         begin(session, node, federation.id, COMMAND, anew=True)
         refuse_issued_before(session.connection(), at, node.settings.exchange.request_window_seconds)
@@ -214,7 +222,7 @@ def recover(node: Node, actor: Actor) -> None:
 def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
     """Wait at the hub's mailbox for a while and take what comes; return "" or the code of what went wrong."""
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         hub = find_peer(session, federation.id, federation.hub_id) if federation else None
         if hub is None or not hub.url or hub.id == node.node_id or not is_due(session, hub, node.clock()):
             return ""

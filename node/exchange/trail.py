@@ -133,5 +133,5 @@ def read_seen(node: Node, data: bytes) -> Trail:
 
 
 def _open(session: Session, node: Node, envelope: bytes) -> Checkpoint:
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     return open_checkpoint(envelope, lambda keyid: find_member(session, node, federation, keyid))

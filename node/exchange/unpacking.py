@@ -21,6 +21,8 @@ from node.exchange.delivery import TEMPORARY
 from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.stream import recovery
+from node.stream.marks import Head
 from node.stream.memberlist import find_state, note_seen
 from node.stream.models import OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import WAITING, refuse_item, settle_item
@@ -58,7 +60,7 @@ class Taken:
 def open_parcel(node: Node, raw: RawParcel) -> Parcel:
     """Verify the manifest; raise TrustError. Whether it is for us is the caller's to see."""
     with node.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         return check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
 
 
@@ -136,7 +138,7 @@ def _take_refusals(session: Session, node: Node, parcel: Parcel) -> None:
 
 def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
     """Keep a receipt on a record of ours; tell whether it is on one. Raise TrustError where it does not hold."""
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     issuer = signing_member(envelope, lambda keyid: find_member(session, node, federation, keyid))
     check_signature(envelope, issuer.key)
     record = session.get(StoredRecord, read_receipt_payload(envelope)["record"]["id"])
@@ -161,11 +163,14 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     if says.log_first <= peer.cursor < says.log_last:
         peer.cursor = says.log_last
     session.add(peer)
-    held = find_state(session, parcel.federation)
-    if held is not None:
-        note_seen(held, says.membership or {}, parcel.origin)
-        session.add(held)
+    listed = find_state(session, parcel.federation)
+    if listed is not None:
+        note_seen(listed, says.membership or {}, parcel.origin)
+        session.add(listed)
     state = parcels_state(session, parcel.federation, parcel.origin)
+    held = {stream: Head(*place) for stream, place in (says.held or {}).items()}
+    if says.held is not None:
+        recovery.take_word(session, node, get_federation(session, node), parcel.origin, held, says.taken)
     if parcel.number <= state.number_in:
         return
     state.number_in, state.imported_at = parcel.number, node.clock()
@@ -175,9 +180,11 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     state.receipted = json.dumps(dict(says.receipted or {}))
     state.misses = json.dumps([vars(item) for item in says.misses])
     state.membership = json.dumps(dict(says.membership or {}))
+    state.held = json.dumps({stream: head.sequence for stream, head in held.items()})
+    state.lost = "" if says.lost is None else json.dumps(dict(says.lost))
     session.add(state)
     _take_refusals(session, node, parcel)
-    if get_federation(session).hub_id == node.node_id:
+    if get_federation(session, node).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
 
 

@@ -170,7 +170,7 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
     label = _read_shared_period(period)
     chosen = defined.released if tables is None else tuple(_check_table(defined, table) for table in tables)
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         names = _expected(session, node, federation)
         wanted = (defined.code, STAFF_TOTAL)
         figures = load_shared(session, federation.id, names, label, wanted) if federation else []
@@ -189,7 +189,7 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
     catalogue = load_catalogue()
     label = _read_shared_period(period)
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         names = _expected(session, node, federation)
         figures = load_shared(session, federation.id, names, label) if federation else []
         level = _levels(session, node, federation)
@@ -210,7 +210,7 @@ def read_periods(node: Node, actor: Actor, indicator: str = "") -> list[str]:
     """Return the periods of which anything was shared, newest first."""
     check_permission(actor, "indicator.read")
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         names = _expected(session, node, federation)
         labels = list_periods(session, federation.id, names, indicator) if federation else []
     return sorted(labels, key=lambda label: (read_period(label).end, label), reverse=True)

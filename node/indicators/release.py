@@ -271,7 +271,7 @@ def _check_second_person(node: Node, actor: Actor, release: Release) -> None:
 
 def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, take: Take) -> StoredRecord:
     """Sign one dataflow as the next revision of its subject, and take it into our own shared figures."""
-    federation = get_federation(session)
+    federation = get_federation(session, node)
     subject = f"{item.dataflow}/{release.period}"
     stream = item.dataflow.partition(".")[2]
     before = find_record(session, node, subject)

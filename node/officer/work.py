@@ -18,8 +18,9 @@ from federation.client import PeerClient
 from federation.differences import Difference, differences
 from federation.documents import read_object
 from federation.drafts import Draft, progress, propose, read_draft, read_outcome, sign_draft, write_draft
-from federation.enrolment import EnrolmentRequest, read_request
+from federation.enrolment import REPLACE, EnrolmentRequest, read_request
 from federation.errors import Conflict, InputRefused, TrustError
+from federation.keys import read_public_key
 from federation.membership import MemberList, refresh
 from federation.metadata import HOLD, ROOT, check_metadata, signers_of
 from node.officer.changes import changes_of
@@ -119,7 +120,7 @@ def gather(
 
     Where an officer has proposed it already, that draft; else a new one of all the requests together.
     """
-    found = [_load(desk, name) for name in names]
+    found = [_load(desk, name, held) for name in names]
     drafts = [item for item in found if isinstance(item, Draft)]
     if drafts:
         if len(found) > 1:
@@ -181,7 +182,7 @@ class _Found:
     draft: str = ""
 
 
-def _load(desk: Desk, name: str) -> Draft | list[_Found]:
+def _load(desk: Desk, name: str, held: MemberList | None) -> Draft | list[_Found]:
     path = Path(name)
     data = path.read_bytes() if path.is_file() else desk.find(name)
     if data is None:
@@ -194,6 +195,7 @@ def _load(desk: Desk, name: str) -> Draft | list[_Found]:
     if "requests" not in document:
         return [_Found(read_request(data), data)]
     waiting = [item for item in document["requests"] if item.get("state") in {"pending", "proposed"}]
+    waiting = [item for item in waiting if held and _is_vouched(held, item)] or waiting
     if len(waiting) != 1:
         prints = "，".join(str(item.get("request", ""))[:16] for item in waiting)
         raise Conflict(
@@ -203,6 +205,18 @@ def _load(desk: Desk, name: str) -> Draft | list[_Found]:
         )
     file = str(waiting[0]["file"]).encode()
     return [_Found(read_request(file), file, str(waiting[0].get("draft", "")))]
+
+
+def _is_vouched(held: MemberList, item: dict[str, Any]) -> bool:
+    """Tell whether a key that the list names as the applicant's has signed too: anybody may ask in anybody's name.
+
+    One to replace a lost key cannot be; it is never passed over for another.
+    """
+    request = read_request(str(item["file"]).encode())
+    if request.kind == REPLACE:
+        return True
+    member = held.members.get(request.applicant.id)
+    return member is not None and any(request.is_signed_by(read_public_key(key.pem)) for key in member.active_keys)
 
 
 def _check_grants(held: MemberList, draft: Draft, requests: Sequence[EnrolmentRequest]) -> None:

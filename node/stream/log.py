@@ -7,16 +7,18 @@ record's state.
 
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select
 from sqlmodel import Session, col
 
 from federation.log import extend, prove_consistency, prove_inclusion, root_of
 from federation.witness import SALT_BYTES, Inclusion, leaf_entry
-from node.db import last_number, next_number
+from node.db import Meta, last_number, next_number
 from node.stream.models import LogLeaf, LogNode
 
 COUNTER = "leaf"
+GENERATION = "log generation"  # 0 until a restore; then the second at which the log began anew
 
 _READ = select(col(LogNode.place), col(LogNode.hash)).where(
     col(LogNode.place).in_(bindparam("places", expanding=True))
@@ -54,6 +56,20 @@ def append_leaf(session: Session, record_id: str) -> int:
 def log_size(session: Session) -> int:
     """Return how many leaves the log has."""
     return last_number(session, COUNTER)
+
+
+def log_generation(session: Session) -> int:
+    """Return the generation of the log: witnesses follow each from its beginning."""
+    row = session.get(Meta, GENERATION)
+    return int(row.value) if row else 0
+
+
+def restart_log(session: Session, at: datetime, seen: int) -> int:
+    """Begin a generation later than `seen`, which somebody has witnessed; the leaves stay. Return it."""
+    generation = max(int(at.timestamp()), log_generation(session) + 1, seen + 1)
+    session.merge(Meta(name=GENERATION, value=str(generation)))
+    session.flush()
+    return generation
 
 
 def log_root(session: Session, size: int) -> bytes:

@@ -160,6 +160,8 @@ class JoinRequest(SQLModel, table=True):
     state: str = "pending"
     draft: str = ""  # digest of the draft that grants it
     received_at: datetime = Field(sa_type=UtcDateTime)
+    issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # as it says itself
+    cosigned: bool = False  # a listed, active key of the member has signed it too
 
 
 class ListDraft(SQLModel, table=True):
@@ -252,6 +254,7 @@ class OwnCheckpoint(SQLModel, table=True):
     __tablename__ = "own_checkpoint"
     id: str = Field(primary_key=True)
     federation: str
+    generation: int = Field(default=0, sa_type=BigInteger)  # of the log: a later one after a restore
     size: int = Field(index=True, sa_type=BigInteger)
     audit_size: int = Field(sa_type=BigInteger)
     audit_head: str
@@ -279,12 +282,30 @@ class WitnessedLog(SQLModel, table=True):
     __tablename__ = "witnessed_log"
     federation: str = Field(primary_key=True)
     origin: str = Field(primary_key=True)
+    generation: int = Field(default=0, sa_type=BigInteger)
     size: int = Field(sa_type=BigInteger)
     root: bytes
     checkpoint: bytes  # envelope
     audit_size: int = Field(sa_type=BigInteger)
     audit_head: str
     seen_at: datetime = Field(sa_type=UtcDateTime)
+    alarm: str = ""  # code of the last refusal that somebody should look at; it stays
+    alarm_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class OriginBreak(SQLModel, table=True):
+    """An origin was restored and says so: its log, or a stream of it, does not go on from what was seen before."""
+
+    __tablename__ = "origin_break"
+    id: str = Field(primary_key=True)  # of the checkpoint or record that begins anew
+    federation: str
+    origin: str = Field(index=True)
+    stream: str = ""  # "" for the log
+    before: int = Field(sa_type=BigInteger)  # size of the log, or sequence of the stream, as it was seen before
+    after: int = Field(sa_type=BigInteger)  # size of the new log, or the last sequence that its origin still knows
+    first_envelope: bytes  # what showed `before`: both together are the evidence
+    envelope: bytes
+    found_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class WitnessAsk(SQLModel, table=True):

@@ -5,20 +5,17 @@ Whoever signs sequence 8 a second time contradicts itself for ever. So a node th
     learns it   from the high-water file beside its key (`node.mark`: the last sequence and id of each own stream,
                 written when the commit is done), from the command `gonghui sync recover`, or from a peer that shows
                 it its own signed records; what somebody merely claims counts for nothing
-    waits       stream by stream, until each reader it sends that stream to has answered; other work goes on
+    waits       stream by stream, until each reader it sends that stream to has answered, over whatever way: in the
+                answer to `ping`, or in a manifest made after the reader took the parcel that asked; other work goes on
     takes back  its own records from them, verified like any others, and then goes on where it was
 
 The file is restored with the folder where all of it was copied: then only the command or a peer can tell. A machine
 that was set back and signs before any contact is not stopped; its readers find the contradiction.
 """
 
-import json
-import os
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from sqlalchemy import bindparam, event
+from sqlalchemy import BigInteger, bindparam
 from sqlalchemy import select as core_select
 from sqlmodel import Field, Session, SQLModel, col, delete, func, select
 
@@ -26,9 +23,9 @@ from federation.errors import Conflict
 from node.context import Node
 from node.db import Counter, UtcDateTime
 from node.prepared import Prepared
+from node.stream.marks import Head, check_same_machine, find_mark, load_marks
 from node.stream.models import Federation, Peer, StoredRecord
 
-MARK_FILE = "node.mark"
 COMMAND, MARK, PEER = "command", "mark", "peer"
 LEAP = 1_000_000  # positions: beyond what any reader can have seen of a log whose end was lost
 _NODE = "node:"
@@ -59,18 +56,23 @@ class RecoveryAnswer(SQLModel, table=True):
     answered_at: datetime = Field(sa_type=UtcDateTime)
 
 
-@dataclass(frozen=True)
-class Head:
-    """The last record of an own stream."""
+class RecoveryQuestion(SQLModel, table=True):
+    """A reader is asked over mailbox or stick: the first parcel that asked it, and the one that lies in the mailbox."""
 
-    sequence: int
-    id: str
+    __tablename__ = "recovery_question"
+    federation: str = Field(primary_key=True)
+    peer_id: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    parcel: str = ""
+    asked_at: datetime = Field(sa_type=UtcDateTime)
 
 
 def check_may_sign(session: Session, node: Node, federation: Federation, stream: str, head: Head | None) -> None:
     """Raise Conflict while it is not known what this node signed last in `stream`."""
-    marked = _load_mark(node).get(f"{federation.id} {stream}")
+    marked = find_mark(node, federation.id, stream)
     behind = marked is not None and marked.sequence > (head.sequence if head else 0)
+    if marked is not None and not behind:
+        check_same_machine(session, node, federation.id, stream, marked)
     if not behind and session.get(Recovery, federation.id) is None:
         return
     missing = _missing_readers(session, node, federation, stream)
@@ -83,25 +85,10 @@ def check_may_sign(session: Session, node: Node, federation: Federation, stream:
         )
 
 
-def note_mark(session: Session, node: Node, federation_id: str, stream: str, head: Head) -> None:
-    """Write the high-water mark as soon as this transaction is committed, before anybody is told."""
-    name = f"{federation_id} {stream}"
-
-    def write(committed: Session) -> None:
-        if committed.in_nested_transaction():  # a savepoint is no commit
-            return
-        marks = _load_mark(node)
-        if name not in marks or marks[name].sequence < head.sequence:
-            marks[name] = head
-            _write_mark(node, marks)
-
-    event.listen(session, "after_commit", write)
-
-
 def recognise(session: Session, node: Node) -> bool:
     """Begin to recover where the high-water file knows more than the database; tell whether that is so."""
     found = False
-    for name, marked in _load_mark(node).items():
+    for name, marked in load_marks(node).items():
         federation_id, _, stream = name.partition(" ")
         head = own_head(session, node, federation_id, stream)
         behind = marked.sequence > (head.sequence if head else 0)
@@ -116,6 +103,7 @@ def begin(session: Session, node: Node, federation_id: str, cause: str, *, anew:
     if session.get(Recovery, federation_id) is not None and not anew:
         return
     session.execute(delete(RecoveryAnswer).where(col(RecoveryAnswer.federation) == federation_id))
+    session.execute(delete(RecoveryQuestion).where(col(RecoveryQuestion.federation) == federation_id))
     session.merge(Recovery(federation=federation_id, cause=cause, since_at=node.clock()))
     counter = session.get(Counter, "log", populate_existing=True)
     if counter is not None:  # readers' cursors may lie beyond our log's end
@@ -133,21 +121,83 @@ def note_answer(session: Session, node: Node, federation: Federation, peer_id: s
     """Note that a reader has shown all it holds of ours; end the recovery with the last one."""
     session.merge(RecoveryAnswer(federation=federation.id, peer_id=peer_id, answered_at=node.clock()))
     session.flush()
-    streams = {"all", *own_heads(session, node, federation.id)}
-    if not any(_missing_readers(session, node, federation, stream) for stream in streams):
+    if not awaited_readers(session, node, federation):
         session.execute(delete(Recovery).where(col(Recovery.federation) == federation.id))
+
+
+def has_answered_since(session: Session, federation_id: str, at: datetime) -> bool:
+    """Tell whether a recovery was answered at or after `at`: then what was signed before was looked for."""
+    found = select(RecoveryAnswer.peer_id).where(
+        RecoveryAnswer.federation == federation_id, col(RecoveryAnswer.answered_at) >= at
+    )
+    return session.exec(found.limit(1)).first() is not None
+
+
+def awaited_readers(session: Session, node: Node, federation: Federation) -> dict[str, set[str]]:
+    """Return by own stream which readers have not answered since the recovery began; a stream without any is left out.
+
+    Nothing where no recovery is going on.
+    """
+    if not is_recovering(session, federation.id):
+        return {}
+    streams = {"all", *own_heads(session, node, federation.id)}
+    found = {stream: _missing_readers(session, node, federation, stream) for stream in sorted(streams)}
+    return {stream: readers for stream, readers in found.items() if readers}
+
+
+def note_question(session: Session, node: Node, federation_id: str, peer_id: str, number: int) -> None:
+    """Note the first parcel that asks a reader: only what it says after it has taken that one is an answer."""
+    if session.get(RecoveryQuestion, (federation_id, peer_id)) is None:
+        at = node.clock()
+        session.add(RecoveryQuestion(federation=federation_id, peer_id=peer_id, number=number, asked_at=at))
+        session.flush()
+
+
+def take_word(
+    session: Session, node: Node, federation: Federation, peer_id: str, held: dict[str, Head], taken: int
+) -> None:
+    """Take a reader's manifest as its answer where it was made after our question and holds nothing that we lack.
+
+    `taken` is the number of our last parcel that it has taken in.
+    """
+    asked = session.get(RecoveryQuestion, (federation.id, peer_id))
+    if asked is None or taken < asked.number or not is_recovering(session, federation.id):
+        return
+    if all(_holds(session, node, federation.id, stream, head) for stream, head in held.items()):
+        note_answer(session, node, federation, peer_id)
+
+
+def _holds(session: Session, node: Node, federation_id: str, stream: str, head: Head) -> bool:
+    found = select(StoredRecord.id).where(
+        StoredRecord.federation == federation_id,
+        StoredRecord.origin == node.node_id,
+        StoredRecord.stream == stream,
+        StoredRecord.sequence == head.sequence,
+    )
+    return session.exec(found).first() == head.id
 
 
 def own_head(session: Session, node: Node, federation_id: str, stream: str) -> Head | None:
     """Return the last record of an own stream."""
+    return head_of(session, federation_id, node.node_id, stream)
+
+
+def head_of(session: Session, federation_id: str, origin: str, stream: str) -> Head | None:
+    """Return the last record held of a stream; what stands in for one is none."""
     row = session.exec(
         select(StoredRecord.sequence, StoredRecord.id)
-        .where(StoredRecord.federation == federation_id, StoredRecord.origin == node.node_id)
-        .where(StoredRecord.stream == stream)
+        .where(StoredRecord.federation == federation_id, StoredRecord.origin == origin)
+        .where(StoredRecord.stream == stream, StoredRecord.state != "placeholder")
         .order_by(col(StoredRecord.sequence).desc())
         .limit(1)
     ).first()
     return Head(*row) if row else None
+
+
+def held_of(session: Session, federation_id: str, origin: str) -> dict[str, Head]:
+    """Return the last record held of each stream of an origin."""
+    found = {name: head_of(session, federation_id, origin, name) for name in heads_of(session, federation_id, origin)}
+    return {stream: head for stream, head in found.items() if head is not None}
 
 
 def own_heads(session: Session, node: Node, federation_id: str) -> dict[str, int]:
@@ -173,25 +223,3 @@ def _readers(session: Session, node: Node, federation: Federation, stream: str) 
         return {federation.hub_id}
     members = select(Peer.id).where(Peer.federation == federation.id, Peer.status == "active")
     return set(session.exec(members).all()) - {node.node_id}
-
-
-def _load_mark(node: Node) -> dict[str, Head]:
-    """Return what the file says; nothing where it is missing or unreadable, as after a power cut."""
-    try:
-        told = json.loads((node.folder / MARK_FILE).read_bytes())
-        return {name: Head(int(sequence), str(identity)) for name, (sequence, identity) in told.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write_mark(node: Node, marks: dict[str, Head]) -> None:
-    path: Path = node.folder / MARK_FILE
-    draft = path.with_name(f"{MARK_FILE}.{os.getpid()}.new")
-    text = json.dumps({name: [head.sequence, head.id] for name, head in sorted(marks.items())}, indent=0)
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        draft.replace(path)
-    except OSError:  # the record is signed and kept; `doctor` looks after disks
-        draft.unlink(missing_ok=True)

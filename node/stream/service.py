@@ -32,9 +32,10 @@ from node.db import lock_number, next_number
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.log import append_leaf
+from node.stream.marks import Head, note_mark
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
-from node.stream.recovery import Head, check_may_sign, note_mark
+from node.stream.recovery import check_may_sign
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from node.stream.standing import ACTIVE, RETIRED, counts
 from schemas import has_schema, schema_digest
@@ -46,14 +47,13 @@ VERSION = 1
 
 
 _IS_PRESENT = col(Federation.left_at).is_(None)  # not founded anew as another
-_HOME = Prepared(
+# statements of every request: built once
+_HOMES = Prepared(
     core_select(col(Federation.id), col(Federation.hub_id))
     .where(_IS_PRESENT)
-    .order_by(col(Federation.joined_at))
-    .limit(1)
+    .order_by(col(Federation.joined_at), col(Federation.id))
 )
-# statements of every request: built once
-_FEDERATION = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at)).limit(1)
+_FEDERATIONS = select(Federation).where(_IS_PRESENT).order_by(col(Federation.joined_at), col(Federation.id))
 _OF_PEER = (col(Peer.status), col(Peer.held_from), col(Peer.held_until), col(Peer.groups), col(Peer.sealing_key))
 _OF_KEY = (col(PeerKey.retired_at), *_OF_PEER)
 _LISTED = Prepared(
@@ -69,32 +69,58 @@ _PINNED = Prepared(
 )
 
 
-def find_federation(session: Session) -> Federation | None:
-    """Return the federation this node belongs to (today at most one)."""
-    return session.exec(_FEDERATION).first()
+def list_federations(session: Session) -> list[Federation]:
+    """Return the federations this node belongs to, the first joined first; those founded anew as another are gone."""
+    return list(session.exec(_FEDERATIONS).all())
 
 
-def get_federation(session: Session) -> Federation:
-    """Return the federation this node belongs to; raise Conflict with the mend where it has joined none."""
-    federation = find_federation(session)
+def find_federation(session: Session, node: Node) -> Federation | None:
+    """Return the federation in which `node` speaks, else the only one; None where it has joined none.
+
+    Raise Conflict where there are several and nobody has said which.
+    """
+    joined = list_federations(session)
+    if node.federation:
+        return next((one for one in joined if one.id == node.federation), None)
+    if len(joined) > 1:
+        raise _ambiguous(joined)
+    return joined[0] if joined else None
+
+
+def get_federation(session: Session, node: Node) -> Federation:
+    """Return the federation as `find_federation` does; raise Conflict with the mend where there is none."""
+    federation = find_federation(session, node)
     if federation is None:
         raise _no_federation()
     return federation
 
 
 class Home(NamedTuple):
-    """What a request needs to know of the federation it comes from."""
+    """What a request needs to know of a federation."""
 
     id: str
     hub_id: str
 
 
-def get_home(session: Session) -> Home:
-    """Return the federation this node belongs to as `get_federation` does, on the hot path of every request."""
-    rows = _HOME.all(session.connection(), {})
+def list_homes(session: Session) -> list[Home]:
+    """Return the federations as `list_federations` does, on the hot path of every request; raise Conflict for none."""
+    rows = _HOMES.all(session.connection(), {})
     if not rows:
         raise _no_federation()
-    return Home(*rows[0])
+    return [Home(*row) for row in rows]
+
+
+def get_named(session: Session, text: str) -> Federation:
+    """Return the federation of this id or name; raise InputRefused with the choices."""
+    joined = list_federations(session)
+    found = [one for one in joined if text in {one.id, one.name}]
+    if len(found) != 1:
+        raise InputRefused(
+            "federation-unknown",
+            f"没有这样的联合体，或名称不唯一。本节点的联合体：{_named(joined, '、')}。",
+            f"No such federation, or the name is not unique. This node is in: {_named(joined, ', ')}.",
+        )
+    return found[0]
 
 
 def _no_federation() -> Conflict:
@@ -103,6 +129,19 @@ def _no_federation() -> Conflict:
         "本节点尚未加入任何联合体，请先运行 gonghui peer add。",
         "This node has joined no federation; run `gonghui peer add` first.",
     )
+
+
+def _ambiguous(joined: list[Federation]) -> Conflict:
+    return Conflict(
+        "federation-ambiguous",
+        f"本节点属于 {len(joined)} 个联合体，请指明是哪一个（--federation）：{_named(joined, '、')}。",
+        f"This node is in {len(joined)} federations; say which, with --federation: {_named(joined, ', ')}.",
+        federations=[one.id for one in joined],
+    )
+
+
+def _named(joined: list[Federation], between: str) -> str:
+    return between.join(f"{one.name} ({one.id})" for one in joined)
 
 
 def find_member(session: Session, node: Node, federation: Federation | Home, keyid: str) -> Member | None:

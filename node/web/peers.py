@@ -73,7 +73,7 @@ def request_file(visitor: VisitorOf) -> Response:
     """Answer this node's request as a file, to be handed to the hub."""
     check_permission(visitor.account, "peer.write")
     with visitor.node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, visitor.node)
     data = enrolling.own_request(visitor.node, federation.id if federation else "", "join")
     return _download(data, f"{visitor.node.node_id}.request.json")
 
@@ -82,7 +82,7 @@ def _peers(request: Request, visitor: Visitor, error: GonghuiError | None = None
     node = visitor.node
     members = status.list_members(node, visitor.account)
     with node.database.read() as session:
-        federation = find_federation(session)
+        federation = find_federation(session, node)
         hub = federation is not None and federation.hub_id == node.node_id
         held = open_held(session, federation.id, node.clock()) if federation else None
         standing = list_standing(session, node.node_id, federation, node.clock()) if federation else None

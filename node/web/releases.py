@@ -34,7 +34,7 @@ def releases(request: Request, visitor: VisitorOf) -> Response:
 def _list(request: Request, visitor: Visitor, error: GonghuiError | None = None, **typed: str) -> Response:
     with visitor.node.database.read() as session:
         found = service.list_releases(session, visitor.account)
-        joined = find_federation(session) is not None
+        joined = find_federation(session, visitor.node) is not None
     return page(
         request,
         "releases.html",

@@ -28,7 +28,7 @@ class Rounds:
         """Start a round; return False where one is running. Raise NotPermitted and Conflict before anything starts."""
         check_permission(actor, "sync.run")
         with node.database.read() as session:
-            get_federation(session)
+            get_federation(session, node)
         with self._lock:
             if self.running:
                 return False

@@ -1,7 +1,6 @@
-"""The command as a script runs it: a process of its own."""
+"""The command as a script runs it: a process of its own, forked unless a test is about the start itself."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,12 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.forked import Forked, environment
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GONGHUI_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
 
 
 @dataclass
@@ -38,12 +34,13 @@ Gonghui = Callable[..., Said]
 
 
 @pytest.fixture
-def gonghui() -> Gonghui:
-    """Run one command to its end."""
+def gonghui(forked: Forked) -> Gonghui:
+    """Run one command to its end; `afresh` starts Python and all."""
 
-    def run(*words: str | Path, **options: Any) -> Said:
+    def run(*words: str | Path, afresh: bool = False, **options: Any) -> Said:
+        command = [sys.executable, "-m", "node"] if afresh else [forked.gonghui]
         done = subprocess.run(
-            [sys.executable, "-m", "node", *map(str, words)],
+            [*command, *map(str, words)],
             capture_output=True,
             text=True,
             check=False,
@@ -70,15 +67,16 @@ class Served:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Start `gonghui serve` on a free port; it is ended with the test."""
+def serve(tmp_path: Path, forked: Forked) -> Iterator[Callable[..., Served]]:
+    """Start `gonghui serve` on a free port; it is ended with the test. `afresh` starts Python and all."""
     running: list[Served] = []
 
-    def start(config: Path, *words: str) -> Served:
+    def start(config: Path, *words: str, afresh: bool = False) -> Served:
         log = tmp_path / f"serve{len(running)}.log"
+        command = [sys.executable, "-m", "node"] if afresh else [forked.gonghui]
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "node", "--config", str(config), "serve", "--port", "0", "--json", *words],
+                [*command, "--config", str(config), "serve", "--port", "0", "--json", *words],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

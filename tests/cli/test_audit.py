@@ -33,7 +33,7 @@ def run(config: Path, gonghui: Gonghui) -> Run:
 
 def _checkpoint(node: Node) -> bytes:
     with node.database.write() as session:
-        return current_checkpoint(session, node, get_federation(session)).envelope
+        return current_checkpoint(session, node, get_federation(session, node)).envelope
 
 
 def test_a_refused_command_is_an_entry(run: Run, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import ROOT, environment
+from tests.forked import Forked
 
 SOAK = pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="the other way round: make soak")
 EARLIER = "6f104ea1f07eb7b894dba0edb312b94af736f7cb"
@@ -38,20 +39,21 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Program:
-    """One node, run by the program in `tree`."""
+    """One node, run by this release, or by the one in `tree`."""
 
-    def __init__(self, tree: Path, folder: Path) -> None:
+    def __init__(self, command: list[str], folder: Path, tree: Path | None = None) -> None:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
-        self.use(tree)
+        self.use(command, tree)
 
-    def use(self, tree: Path) -> None:
-        self.environment = environment() | {"PYTHONPATH": str(tree)}
+    def use(self, command: list[str], tree: Path | None = None) -> None:
+        self.command = command
+        self.environment = environment() | ({"PYTHONPATH": str(tree)} if tree else {})
 
     def run(self, *words: str, by: str = "node/admin", bare: bool = False) -> str:
         config = [] if bare else ["--config", "node/config.toml", "--token-file", f"{by}.token"]
         done = subprocess.run(
-            [sys.executable, "-m", "node", *config, *words],
+            [*self.command, *config, *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -72,7 +74,7 @@ class Program:
     def serve(self) -> str:
         words = ["--config", "node/config.toml", "serve", "--port", "0", "--json"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "node", *words],
+            [*self.command, *words],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -91,16 +93,22 @@ class Program:
 
 
 @pytest.fixture(params=["earlier-hub", pytest.param("earlier-college", marks=SOAK)])
-def pair(request: pytest.FixtureRequest, tmp_path: Path, earlier: Path) -> Iterator[tuple[Program, Program]]:
+def pair(
+    request: pytest.FixtureRequest, tmp_path: Path, earlier: Path, forked: Forked
+) -> Iterator[tuple[Program, Program]]:
     """Give a running hub and a college, one of each release."""
-    hub = Program(earlier, tmp_path / "hub")
-    college = Program(ROOT if request.param == "earlier-hub" else earlier, tmp_path / "college")
+    by_module = [sys.executable, "-m", "node"]
+    hub = Program(by_module, tmp_path / "hub", earlier)
+    if request.param == "earlier-hub":
+        college = Program([forked.gonghui], tmp_path / "college")
+    else:
+        college = Program(by_module, tmp_path / "college", earlier)
     fingerprint = hub.init("--hub", "--name", "省", "--federation-name", "联合体")["fingerprint"]
     college.init("--name", "学院")
     college.run("peer", "key", "--out", "college.key.json")
     hub.run("peer", "enrol", str(college.folder / "college.key.json"))
     if request.param == "earlier-college":
-        hub.use(ROOT)
+        hub.use([forked.gonghui])
     try:
         college.run("peer", "add", hub.serve(), "--fingerprint", fingerprint)
         yield hub, college

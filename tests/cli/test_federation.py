@@ -2,21 +2,21 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.cli.conftest import ROOT, Gonghui, environment
+from tests.forked import Forked
 
 MAX_COMMANDS = 6
 
 
-def test_a_college_joins_in_at_most_six_commands(tmp_path: Path, gonghui: Gonghui) -> None:
+def test_a_college_joins_in_at_most_six_commands(tmp_path: Path, gonghui: Gonghui, forked: Forked) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "federation", tmp_path, "1"],
         capture_output=True,
         text=True,
         check=False,
-        env={**environment(), "GONGHUI": f"{sys.executable} -m node"},
+        env={**environment(), "GONGHUI": forked.gonghui},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     founding, joining = re.findall(r"# (\d+) 步 / steps, (\d+) 秒", done.stdout)

@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import ROOT, Gonghui, environment
+from tests.forked import Forked
 
 COLLEGES = ("listening", "calling", "relayed", "by-stick")
 
@@ -19,13 +19,15 @@ def _rows(folder: Path) -> int:
 
 @pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="four minutes of processor time: make soak")
 @pytest.mark.timeout(900)
-def test_five_nodes_over_three_ways_agree_also_after_changing_over(tmp_path: Path, gonghui: Gonghui) -> None:
+def test_five_nodes_over_three_ways_agree_also_after_changing_over(
+    tmp_path: Path, gonghui: Gonghui, forked: Forked
+) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "half-hour", tmp_path],
         capture_output=True,
         text=True,
         check=False,
-        env={**environment(), "GONGHUI": f"{sys.executable} -m node", "PATH": os.environ["PATH"]},
+        env={**environment(), "GONGHUI": forked.gonghui, "PATH": os.environ["PATH"]},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     shown = re.findall(r"^= (\S+) (\S+) \((\S+)\)$", done.stdout, re.MULTILINE)

@@ -35,7 +35,18 @@ from tests.cli.conftest import Gonghui
 def test_a_college_is_founded_with_private_files(gonghui: Gonghui, tmp_path: Path) -> None:
     folder = tmp_path / "college"
     said = gonghui(
-        "init", folder, "--name", "测试学院", "--port", "8700", "--admin", "it", "--transport", "relay", "--json"
+        "init",
+        folder,
+        "--name",
+        "测试学院",
+        "--port",
+        "8700",
+        "--admin",
+        "it",
+        "--transport",
+        "relay",
+        "--json",
+        afresh=True,
     )
     assert said.code == 0, said.error
     facts = said.json

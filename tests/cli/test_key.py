@@ -27,8 +27,8 @@ from node.clock import now
 from node.context import Node, open_node
 from node.doctor import ERROR, OK, WARNING, examine
 from node.founding import Founding, found_node
+from node.stream.marks import MARK_FILE
 from node.stream.models import Peer
-from node.stream.recovery import MARK_FILE
 from tests.cli.conftest import ROOT, Gonghui, Said, Served, environment
 from tests.cli.test_serve import certificate
 
@@ -363,7 +363,7 @@ def test_no_key_is_in_any_other_file_or_output(tmp_path: Path, gonghui: Gonghui,
 
     outputs = [on(college, "peer", "key", "--out", tmp_path / "college.key.json")]
     _introduce(hub, college)
-    served = serve(hub.config)
+    served = serve(hub.config, afresh=True)
     outputs.append(on(college, "peer", "add", served.url, "--fingerprint", hub.fingerprint))
     outputs.append(on(college, "sync", "run"))
     outputs.append(on(college, "key", "show"))

@@ -97,7 +97,7 @@ def test_a_kill_in_the_middle_of_a_sync_loses_and_doubles_nothing(
     hub = found_node(tmp_path / "hub", {"hub.enabled": True, "sync.enabled": False}, admin="a", federation_name="省")
     college = found_node(tmp_path / "college", {"sync.enabled": False}, admin="a")
     node = introduce(hub, college)
-    served = serve(hub.config)
+    served = serve(hub.config, afresh=True)
     address(node, hub, served.url)
     run = start_sync(college)
     taken = wait_for_some(hub.config)
@@ -108,7 +108,7 @@ def test_a_kill_in_the_middle_of_a_sync_loses_and_doubles_nothing(
     assert taken < RECORDS, "the kill came in the middle"
     if victim == "hub":
         assert count(college.config, "SELECT count(*) FROM outbox_item WHERE state = 'waiting'") > 0
-        served = serve(hub.config)
+        served = serve(hub.config, afresh=True)
         address(node, hub, served.url)
     again = gonghui("--config", college.config, "--token-file", college.token_file, "sync", "run", "--json")
     assert again.code == 0, again.error

@@ -27,7 +27,7 @@ def hub(tmp_path: Path) -> tuple[Path, list[StoredRecord], dict[str, Path]]:
     node = open_node(made.config)
     tokens = {}
     with node.database.write() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, node)
         for role in ("analyst", "viewer"):
             tokens[role] = tmp_path / role
             tokens[role].write_text(role, encoding="utf-8")

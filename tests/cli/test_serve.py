@@ -25,7 +25,7 @@ Serve = Callable[..., Served]
 
 def test_it_serves_logs_routes_only_and_ends_with_0(tmp_path: Path, serve: Serve) -> None:
     made = found_node(tmp_path / "n", {"sync.enabled": False}, admin="admin")
-    served = serve(made.config)
+    served = serve(made.config, afresh=True)
     answer = httpx.get(f"{served.url}/.well-known/gonghui?name=张三", trust_env=False)
     assert answer.json()["node"] == made.node_id
     assert httpx.get(f"{served.url}/no/such/zhangsan", trust_env=False).status_code == 404

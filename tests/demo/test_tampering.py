@@ -5,9 +5,11 @@ college's back, in its database.
 """
 
 import sqlite3
+import sys
 from datetime import date
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from node.demo.crew import Crew
@@ -15,6 +17,7 @@ from node.demo.report import build_report
 from node.demo.rosters import Roster, find_rosters
 from node.demo.show import Show
 from node.demo.stage import Stage
+from tests.forked import Forked
 
 DAY = date(2024, 9, 30)
 PERIOD = "2024U"
@@ -46,7 +49,8 @@ def _total(stage: Stage) -> int:
     return int(rows[0]["value"])
 
 
-def test_one_changed_byte_is_refused(tmp_path: Path) -> None:
+def test_one_changed_byte_is_refused(tmp_path: Path, forked: Forked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", forked.python)  # what the demo starts
     folder = tmp_path / "rosters"
     folder.mkdir()
     _write_roster(folder / "甲学院.csv", 40)

@@ -4,9 +4,7 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from federation.envelope import TYPES
 from node.exchange.api import router as exchange
 from node.exchange.membership_api import router as membership
 from tests.documents.generated import ROOT, codes, documents, find_command, groups, leaves
+from tests.forked import Forked, environment
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 FENCE = re.compile(r"(<!-- run -->\n)?```(?:sh|bash)\n(.*?)```", re.DOTALL)
@@ -131,14 +130,10 @@ def test_nothing_names_a_registry_or_loads_from_elsewhere() -> None:
             assert file.suffix not in {".html", ".css", ".js"} or not loads.search(text), name
 
 
-def test_the_walkthrough_runs(tmp_path: Path) -> None:
+def test_the_walkthrough_runs(tmp_path: Path, forked: Forked) -> None:
     """Run every marked block in order, in an empty folder, with the real command."""
     blocks = [text for marked, text in _blocks(ROOT / "docs" / "walkthrough.md") if marked]
     assert len(blocks) >= 6
-    shim = tmp_path / "bin" / "gonghui"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/bash\nexec {sys.executable} -m node "$@"\n', encoding="utf-8")
-    shim.chmod(0o755)
     ready: list[tuple[str, list[str]]] = []
     missing: list[tuple[str, list[str]]] = []
     for text in blocks:
@@ -146,18 +141,18 @@ def test_the_walkthrough_runs(tmp_path: Path) -> None:
             " ".join(words) for words in _commands(text) if _not_there_yet(words) or find_command(words)[0] is None
         ]
         (missing if lacking or missing else ready).append((text, lacking))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GONGHUI_")}
-    environment: dict[str, Any] = {
-        **kept,
-        "PATH": f"{shim.parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUTF8": "1",
-    }
+    path = f"{Path(forked.gonghui).parent}:{os.environ['PATH']}"
     work = tmp_path / "work"
     work.mkdir()
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(t for t, _ in ready)
     done = subprocess.run(
-        ["bash", "-c", script], cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=240
+        ["bash", "-c", script],
+        cwd=work,
+        env=environment() | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     if missing:

@@ -76,7 +76,8 @@ class Union:
 
     def approve(self, *colleges: Node) -> str:
         with self.hub.database.read() as session:
-            requests = {item["id"]: item["file"].encode() for item in desk.list_requests(session)}
+            waiting = [item for item in desk.list_requests(session) if item["state"] != "listed"]
+            requests = {item["id"]: item["file"].encode() for item in waiting}
         changes = [changes_of(self.held(), requests[college.node_id]) for college in colleges]
         return self.change(*(change for group in changes for change in group))
 

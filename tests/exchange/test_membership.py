@@ -5,9 +5,11 @@
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
+from securesystemslib.signer import Signer
 from sqlmodel import select
 
 from federation.acceptance import Verdict, read_signed_record
@@ -25,6 +27,7 @@ from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.listing import list_standing
 from node.exchange.witness import active_members
 from node.officer.changes import changes_of
+from node.officer.work import gather
 from node.stream.memberlist import load_list_files
 from node.stream.models import Federation, Peer, StoredRecord, WaitingDocument
 from node.stream.service import find_member
@@ -75,6 +78,17 @@ def test_a_draft_is_outdated_once_another_is_published(union: Union) -> None:
     assert union.drafts() == []
     with pytest.raises(Conflict, match="draft-outdated"):
         union.publish(first, union.officers[1])
+
+
+def test_a_hold_leaves_half_signed_drafts_at_the_desk(union: Union) -> None:
+    college, other = union.enrol(), union.enrol()
+    rogue, *good = union.officers
+    draft = propose(union.held(), suspend(college.node_id), now=union.hub.clock())
+    assert union.publish(draft, good[0]) == "proposed"
+    hold = place_hold(union.held(), other.node_id, rogue.public_key.keyid, now=union.hub.clock())
+    assert union.publish(hold, rogue) == "published"
+    assert [row.state for row in union.drafts()] == ["proposed"]
+    assert union.publish(draft, good[1]) == "published"
 
 
 def test_a_hold_by_one_officer_counts_until_it_lapses_by_the_clock_alone(union: Union) -> None:
@@ -230,14 +244,11 @@ def test_the_hub_is_handed_over_with_the_old_machine_gone(union: Union) -> None:
 def test_strangers_requests_are_capped_and_proven(union: Union) -> None:
     federation = union.federation
     applicant = Applicant(new_identifier("n"), "某学院")
-    for _ in range(desk.MAX_OF_ONE):
+    for _ in range(desk.MAX_OF_ONE + 1):  # the oldest goes
         file = build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock())
         assert union.net.world.post("join", file).json()["state"] == "pending"
-    file = build_request(stranger(), applicant, federation=federation, kind="join", at=union.hub.clock())
-    full = union.net.world.post("join", file)
-    assert (full.json()["code"], "retry-after" in full.headers) == ("join-room-full", True)
     assert desk.drop_request(union.hub, ACTOR, applicant.id) == desk.MAX_OF_ONE
-    assert union.net.world.post("join", file).json()["state"] == "pending"
+    assert union.net.world.post("join", file).json()["state"] == "dropped"
     with pytest.raises(InputRefused, match="request-unknown"):
         desk.drop_request(union.hub, ACTOR, new_identifier("n"))
     changed = file.replace(b'"public": "', b'"public": "-')
@@ -246,6 +257,67 @@ def test_strangers_requests_are_capped_and_proven(union: Union) -> None:
     forged = {**json.loads(file), "public": other["public"]}
     assert union.net.world.post("join", json.dumps(forged).encode()).json()["code"] == "key-not-signer"
     assert union.net.world.post("join", b"x" * 40_000).status_code in {413, 422}
+
+
+def _open_requests(union: Union) -> list[dict[str, Any]]:
+    with union.hub.database.read() as session:
+        return [item for item in desk.list_requests(session) if item["state"] in {"pending", "proposed"}]
+
+
+def test_strangers_neither_lock_a_member_out_nor_fill_the_desk(union: Union, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "MAX_PENDING", 5)
+    college, clock = union.enrol(), union.net.world.clock
+    applicant = enrolling.own_applicant(college)
+
+    def ask(kind: str, who: Applicant, present: Signer | None = None) -> str:
+        signer = stranger()
+        file = build_request(signer, who, federation=union.federation, kind=kind, at=clock(), present=present)
+        return str(desk.receive_request(union.hub, file)["state"])
+
+    for kind in ("replace", "rotate", "join", "rotate"):
+        clock.forward(minutes=1)
+        assert ask(kind, applicant) == "pending"
+    assert ask("rotate", applicant, college.signer) == "pending", "its own has room of its own"
+    for _ in range(8):
+        clock.forward(minutes=1)
+        assert ask("join", Applicant(new_identifier("n"), "某学院")) == "pending"
+    assert [item["kind"] for item in _open_requests(union) if item["cosigned"]] == ["rotate"]
+    assert len([item for item in _open_requests(union) if not item["cosigned"]]) == 5
+    clock.forward(days=15)
+    assert ask("join", Applicant(new_identifier("n"), "另一学院")) == "pending"
+    assert [item["name"] for item in _open_requests(union) if not item["cosigned"]] == ["另一学院"]
+    draft, _ = gather(union.held(), _Desk(union), [college.node_id], union.hub.clock())
+    assert union.publish(draft) == "published"
+
+
+def test_a_request_takes_the_place_of_the_earlier_one_by_the_same_key(union: Union) -> None:
+    world = union.net.world
+    college = replace(world.make(), clock=world.clock)
+    first = union.ask(college).file
+    world.clock.forward(minutes=1)
+    assert union.ask(college).file != first
+    desk.receive_request(union.hub, first)  # sent again by somebody else
+    assert [item["file"].encode() != first for item in _open_requests(union)] == [True]
+    draft, _ = gather(union.held(), _Desk(union), [college.node_id], union.hub.clock())
+    assert union.publish(draft, union.officers[0]) == "proposed"
+    assert union.ask(college).state == "proposed", "the draft grants the same"
+    assert union.publish(draft, union.officers[1]) == "published"
+
+
+class _Desk:
+    """The hub's desk, in process."""
+
+    def __init__(self, union: Union) -> None:
+        self.hub = union.hub
+
+    def find(self, name: str) -> bytes | None:
+        return desk.describe(self.hub, name)
+
+    def fetch(self, path: str) -> bytes | None:
+        raise NotImplementedError
+
+    def hand_in(self, draft: bytes) -> dict[str, Any]:
+        raise NotImplementedError
 
 
 def test_a_federation_is_founded_anew_and_colleges_confirm_by_fingerprint(union: Union) -> None:

@@ -14,7 +14,7 @@ def test_sqlite_reads_a_page_in_order_of_position_without_sorting_the_log(world:
         connection = session.connection()
         if connection.dialect.name != "sqlite":
             pytest.skip("PostgreSQL plans by statistics")
-        federation = get_federation(session)
+        federation = get_federation(session, world.hub)
         member = find_member(session, world.hub, federation, college.signer.public_key.keyid)
         assert member is not None
         values = {**_reader(world.hub, member, federation.hub_id), "cursor": 0, "limit": 51, "until": 50}

@@ -41,7 +41,7 @@ class Signed:
         """Sign the first list of hub and enrolled colleges; these pin its root, as from the anchor."""
         with self.nodes.hub.opened() as hub:
             with hub.database.read() as session:
-                self.federation = get_federation(session).id
+                self.federation = get_federation(session, hub).id
             cards = [build_card(signer, f"签署人{number}") for number, signer in enumerate(self.officers)]
             row = federating.create_federation(hub, ACTOR, cards, 2)
             self.publish(hub, read_draft(row.file), first=True)

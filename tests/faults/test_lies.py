@@ -97,7 +97,7 @@ def scene(three: Nodes, copied: Copied) -> Iterator[Scene]:
         with hub.database.read() as session:
             from node.stream.service import get_federation
 
-            federation = get_federation(session).id
+            federation = get_federation(session, hub).id
         yield Scene(nodes, served, {"hub": hub, "ann": ann, "ben": ben}, federation)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tuf.api.metadata import Metadata
 
 from federation.changes import (
     Change,
@@ -33,6 +34,7 @@ from federation.changes import (
     suspend,
 )
 from federation.differences import FIELDS, differences
+from federation.documents import sha256_hex
 from federation.drafts import (
     complete,
     found,
@@ -48,11 +50,13 @@ from federation.drafts import (
     state_of,
     write_draft,
 )
+from federation.editions import new_hold, resign
 from federation.errors import GonghuiError
 from federation.keys import new_identifier, public_pem
 from federation.membership import refresh
+from federation.metadata import role_of, target_name
 from federation.officers import build_card, new_officer_key, read_card, read_officer_key
-from federation.roll import KeyEntry, MemberEntry
+from federation.roll import KeyEntry, MemberEntry, write_holds
 from tests.federation.conftest import START, Circle, entry_of, new_signer, officer_of
 
 
@@ -155,7 +159,7 @@ def test_officers_come_and_go_by_old_and_new_signatures(circle: Circle) -> None:
     )
     half = circle.sign(draft, gone, new)  # one old officer and one new one: too few of each
     counts = [(count.role, count.missing) for count in progress(circle.latest, half)]
-    assert counts == [("root", 1), ("root", 1), ("targets", 1)]
+    assert counts == [("root", 1), ("root", 1), ("targets", 1), ("hold", 0)]
     assert _code(lambda: complete(circle.latest, half, circle.hub, now=circle.now)) == "signatures-missing"
     circle.publish(half, circle.officers[1])
     assert {officer.name for officer in circle.read().roll.officers} == {"签署人1", "签署人2", "新人"}
@@ -415,6 +419,76 @@ def test_a_hold_names_the_officer_who_signs_it(pair: tuple[Circle, MemberEntry, 
     draft = place_hold(circle.latest, one.id, circle.officers[0].public_key.keyid, now=circle.now)
     by_another = circle.sign(draft, circle.officers[1])
     assert _code(lambda: complete(circle.latest, by_another, circle.hub, now=circle.now)) == "hold-officer"
+
+
+def test_one_officer_outdates_nothing_that_t_officers_sign(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    """Neither a change of members nor the rogue's own removal, whatever holds come between the signatures."""
+    circle, one, two = pair
+    rogue, *good = circle.officers
+    keyid = rogue.public_key.keyid
+    changes = ([rename(one.id, "改名")], [remove_officer(keyid), set_threshold(2)])
+    for held, change in zip((one, two), changes, strict=True):
+        draft = circle.sign(propose(circle.latest, *change, now=circle.now), good[0])
+        circle.publish(place_hold(circle.latest, held.id, keyid, now=circle.now), rogue)
+        circle.publish(lift_hold(circle.latest, held.id, now=circle.now), rogue)
+        assert state_of(circle.latest, draft) == "proposed"
+        circle.publish(draft, good[1])
+        assert circle.read().versions == circle.latest.versions
+    assert keyid not in {officer.keyid for officer in circle.latest.roll.officers}
+    assert circle.latest.roll.members[one.id].name == "改名"
+    outdated = circle.sign(place_hold(circle.latest, one.id, good[0].public_key.keyid, now=circle.now), good[0])
+    circle.publish(place_hold(circle.latest, two.id, good[1].public_key.keyid, now=circle.now), good[1])
+    assert _code(lambda: complete(circle.latest, outdated, circle.hub, now=circle.now)) == "draft-outdated"
+
+
+def test_one_officer_holds_a_member_once_until_t_officers_change_the_list(
+    pair: tuple[Circle, MemberEntry, MemberEntry],
+) -> None:
+    circle, one, two = pair
+    rogue = circle.officers[0]
+    keyid = rogue.public_key.keyid
+    circle.publish(place_hold(circle.latest, one.id, keyid, now=circle.now), rogue)
+    circle.read()
+    circle.pass_days(13)
+
+    def renew() -> str:
+        return _code(lambda: place_hold(circle.latest, one.id, keyid, now=circle.now))
+
+    assert renew() == "hold-renewed"
+    circle.publish(lift_hold(circle.latest, one.id, now=circle.now), rogue)
+    assert circle.read().status_of(one.id, circle.now) == "active"
+    assert renew() == "hold-renewed", "also where it was lifted"
+    circle.pass_days(15)
+    circle.resign()
+    circle.latest = circle.read()
+    assert (circle.latest.holds, renew()) == ((), "hold-renewed"), "and where its file has expired"
+    circle.publish(place_hold(circle.latest, two.id, keyid, now=circle.now), rogue)
+    circle.read()
+    circle.change(rename(two.id, "改名"))  # t officers have seen it
+    circle.publish(place_hold(circle.latest, one.id, keyid, now=circle.now), rogue)
+    assert circle.read().status_of(one.id, circle.now) == "suspended"
+
+
+@pytest.mark.parametrize("lie", ["renewed", "taken back", "another edition", "no edition"])
+def test_a_reader_refuses_what_one_officer_and_a_hub_make_of_a_hold(
+    pair: tuple[Circle, MemberEntry, MemberEntry], lie: str
+) -> None:
+    circle, one, two = pair
+    rogue = circle.officers[0]
+    circle.publish(place_hold(circle.latest, one.id, rogue.public_key.keyid, now=circle.now), rogue)
+    circle.read()
+    circle.pass_days(10)
+    (held,) = circle.latest.placed
+    renewed = replace(held, since=circle.now, until=circle.now + timedelta(days=14))
+    edition = {"another edition": held.targets + 1, "no edition": 0}.get(lie, held.targets)
+    lies = {"renewed": [renewed], "taken back": []}
+    data = write_holds(lies.get(lie, [held, replace(renewed, member=two.id, targets=edition)]))
+    metadata = Metadata[Any].from_bytes(new_hold(data, 2, circle.now))
+    metadata.sign(rogue)
+    files = {path: content for path, content in circle.served.items() if role_of(path) != "hold"}
+    name = target_name("hold.json", sha256_hex(data))
+    circle.served = resign({**files, "2.hold.json": metadata.to_bytes(), name: data}, circle.hub, now=circle.now)
+    circle.refused("hold-edition" if "edition" in lie else "hold-renewed")
 
 
 def test_a_members_key_of_an_algorithm_to_come_takes_the_list_from_nobody(

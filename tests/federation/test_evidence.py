@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -202,6 +203,10 @@ def test_a_witness_follows_one_branch_only() -> None:
     cut.append("1" * 64)
     offered = open_checkpoint(cut.checkpoint(), knows(cut))
     assert code_of(check_next, (held.size, held.root), offered, 3, []) == "witness-size"
+    anew = replace(offered, generation=7)  # which a restored node says of itself
+    check_next((held.size, held.root), anew, 0, [])
+    assert code_of(check_next, (held.size, held.root), anew, 3, []) == "witness-size"
+    assert code_of(check_next, (anew.size, anew.root), held, 1, [], generation=7) == "proof-consistency"
 
 
 def _witnessed(

@@ -394,6 +394,7 @@ def test_a_hold_can_be_lifted_and_is_never_taken_back(circle: Circle) -> None:
     circle.change(add_member(member))
     circle.publish(place_hold(circle.latest, member.id, officer.public_key.keyid, now=circle.now), officer)
     held = dict(circle.served)
+    circle.pass_days(0.5)
     circle.publish(lift_hold(circle.latest, member.id, now=circle.now), circle.officers[1])
     assert circle.read().status_of(member.id, circle.now) == "active"
     circle.served = _resigned_over(circle, held)
@@ -530,6 +531,7 @@ def test_an_officer_and_a_hub_who_use_up_the_holds_are_both_replaced(circle: Cir
     circle.hub = fresh
     circle.publish(draft, *circle.officers[1:])
     assert circle.read().versions["hold"] == 1
+    circle.pass_days(0.5)
     circle.publish(lift_hold(circle.latest, member.id, now=circle.now), circle.officers[1])
     assert circle.read().status_of(member.id, circle.now) == "active"
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from node.access.service import digest_of
 from node.clock import now
 from node.context import KEY_FILE, NODE_ID, SECRET_FILE
 from node.db import Database, Meta
+from tests.forked import Forked
 
 Run = Callable[..., tuple[int, Any, str]]
 ROSTER = "工号,姓 名,性别,专业技术职务,取得博士年份,月工资(元),是否系主任\nosu1,,男,讲师,1985,5000,0\nosu2,,女,,,,\n"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, forked: Forked) -> Run:
     (tmp_path / "config.toml").write_text("", encoding="utf-8")
     write_private_file(tmp_path / KEY_FILE, new_private_pem())
     write_private_file(tmp_path / SECRET_FILE, os.urandom(32))
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
     database.close()
 
     def call(*arguments: str, token: bool = True) -> tuple[int, Any, str]:
-        command = [sys.executable, "-m", "node", "--config", str(tmp_path / "config.toml")]
+        command = [forked.gonghui, "--config", str(tmp_path / "config.toml")]
         command += ["--token-file", str(tmp_path / "token")] if token else []
         done = subprocess.run(
             [*command, "data", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

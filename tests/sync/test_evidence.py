@@ -1,25 +1,30 @@
 """Lies between nodes: forks found when two readers' statements meet, logs witnessed, keys revoked at a time."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
-from sqlmodel import select, update
+from sqlmodel import delete, select, update
 
 from federation.envelope import HEADS_TYPE, RECORD_TYPE, read_envelope, sign
 from federation.equivocation import Contradiction, check_contradiction
 from federation.errors import TrustError
 from federation.evidence import check_evidence, read_key_file
 from federation.keys import Member, public_pem
-from node.access.permissions import Actor
+from federation.statements import open_checkpoint
+from federation.witness import check_audit
+from node.access.permissions import SYSTEM, Actor
+from node.audit import write_audit
 from node.audit.models import AuditEntry
 from node.context import Node
+from node.db import Counter
 from node.exchange.alarms import evidence_status, export_evidence
 from node.exchange.api import router
 from node.exchange.heads import exchange_heads
 from node.exchange.inbox import PULL
 from node.exchange.links import link_to
-from node.stream.models import Cosigned, Equivocation, HeadClaim, LogNode, StoredRecord, WitnessedLog
+from node.stream.models import Cosigned, Equivocation, HeadClaim, LogNode, OwnCheckpoint, StoredRecord, WitnessedLog
 from node.stream.service import find_member, get_federation
 from tests.sync.conftest import Net
 
@@ -29,7 +34,7 @@ def _meet(net: Net, caller: Node, other: Node) -> None:
     host = f"c-{other.node_id[2:8]}"
     for one, two in ((caller, other), (other, caller)):
         with one.database.read() as session:
-            known = find_member(session, one, get_federation(session), two.signer.public_key.keyid)
+            known = find_member(session, one, get_federation(session, one), two.signer.public_key.keyid)
         if known is None:
             net.world.introduce(one, two)
     net.address(other, caller, "")
@@ -214,3 +219,51 @@ def test_a_witness_refuses_a_log_that_was_forked_or_cut(net: Net) -> None:
         entry = session.exec(select(AuditEntry).where(AuditEntry.action == "witness.refuse")).first()
     assert entry is not None
     assert (entry.subject, entry.result) == (one.node_id, "proof-consistency")
+
+
+def test_a_witness_refuses_an_audit_trail_that_was_cut_and_says_so(net: Net) -> None:
+    one, hub = net.college(), net.world.hub
+    net.world.append(one, 1)
+    with one.database.write() as session:
+        for _ in range(30):
+            write_audit(session, account_id="a-1", action="user.role", subject="a-2", at=one.clock())
+    net.run(one)
+    key = (net.world.federation, one.node_id)
+    with hub.database.read() as session:
+        held = session.get_one(WitnessedLog, key)
+        earlier = open_checkpoint(
+            held.checkpoint, lambda keyid: find_member(session, hub, get_federation(session, hub), keyid)
+        )
+    with one.database.write() as session:  # who has the disk takes the end away
+        session.execute(delete(AuditEntry))
+        session.get_one(Counter, "audit").value = 0
+    net.world.append(one, 2)
+    net.world.clock.forward(hours=2)
+    net.run(one)
+    with hub.database.read() as session:
+        assert session.get_one(WitnessedLog, key).audit_size == held.audit_size > 30
+        entry = session.exec(select(AuditEntry).where(AuditEntry.action == "witness.refuse")).one()
+    assert (entry.subject, entry.result) == (one.node_id, "audit-cut")
+    told = evidence_status(hub, SYSTEM)["logs"]
+    assert [(row["origin"], row["code"]) for row in told] == [(one.node_id, "audit-cut")]
+    check_audit(earlier.audit_size, earlier.audit_head, replace(earlier, audit_size=earlier.audit_size + 1))
+    with pytest.raises(TrustError, match="audit-cut"):  # of the same length, with another end
+        check_audit(earlier.audit_size, earlier.audit_head, replace(earlier, audit_head="ab" * 32))
+
+
+def test_a_checkpoint_that_only_comes_late_is_no_alarm(net: Net) -> None:
+    one, hub = net.college(), net.world.hub
+    net.world.append(one, 1)
+    net.run(one)
+    with one.database.read() as session:
+        late = session.exec(select(OwnCheckpoint)).one()
+    with one.database.write() as session:
+        write_audit(session, account_id="a-1", action="user.role", subject="a-2", at=one.clock())
+    net.world.clock.forward(days=2)
+    net.run(one)
+    asks = [{"witness": hub.node_id, "old_size": late.size, "path": []}]
+    with hub.database.write() as session:  # as if it had not been cosigned before
+        session.execute(delete(Cosigned))
+    answer = net.world.ask(one, "witness", {"asks": asks, "held": 0}, [late.envelope])
+    assert answer.body["code"] == "witness-size"
+    assert evidence_status(hub, SYSTEM)["logs"] == []

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlmodel import select
 
-from federation.envelope import add_signature, read_envelope
+from federation.documents import dump_document, format_time, read_object
+from federation.envelope import COSIGNATURE_TYPE, add_signature, read_envelope, sign, with_signatures
 from federation.errors import NotPermitted
 from federation.evidence import check_evidence
 from federation.keys import new_private_pem, public_pem, read_signer
@@ -15,8 +16,8 @@ from node.access.permissions import SYSTEM, Actor
 from node.context import Node
 from node.exchange.alarms import export_evidence
 from node.exchange.inbox import PULL
-from node.exchange.revocation import apply_revocations, countersign
-from node.exchange.witness import active_members
+from node.exchange.revocation import _prove, apply_revocations, countersign
+from node.exchange.witness import active_members, current_checkpoint
 from node.stream.models import Cosigned, OwnCheckpoint, Peer, PeerKey, ProvenRecord, StoredRecord
 from node.stream.service import find_member, get_federation
 from tests.exchange.conftest import START, World
@@ -99,6 +100,48 @@ def test_the_new_key_signs_the_same_bytes_and_they_count_again(world: World) -> 
     assert _states(late, college) == [(1, "current")], "a newcomer needs the new signature alone"
 
 
+@pytest.mark.parametrize("beside", ["nobody", "another member", "another key of its own", "that key, truly"])
+def test_only_a_valid_signature_of_another_key_of_its_own_spares_a_record(world: World, beside: str) -> None:
+    thief, other = world.add_college(), world.add_college()
+    second = replace(thief, signer=read_signer(new_private_pem()))
+    envelope = read_envelope(world.append(thief, 1).envelope)
+    junk = {"nobody": "00" * 32, "another member": other.signer.public_key.keyid}
+    keyid = junk.get(beside, second.signer.public_key.keyid)
+    raw = with_signatures(envelope, [*envelope.signatures, (keyid, b"junk" * 16)])
+    if beside == "that key, truly":
+        raw = add_signature(envelope.raw, second.signer)
+    world.receive(world.hub, envelope.raw)
+    with world.hub.database.write() as session:  # as it would stand had it come with both
+        stored = session.exec(select(StoredRecord)).one()
+        stored.envelope = raw
+        session.add(stored)
+    _revoke(world, world.hub, thief, START - timedelta(hours=1), second)
+    spared = beside == "that key, truly"
+    assert apply_revocations(world.hub, world.handlers) == (0 if spared else 1)
+    assert _states(world.hub, thief) == [(1, "current" if spared else "unproven")]
+
+
+def test_what_a_retired_key_signed_after_its_day_is_countersigned_too(world: World) -> None:
+    college = world.add_college()
+    renewed = replace(college, signer=read_signer(new_private_pem()))
+    early = world.append(college, 1)
+    world.clock.forward(days=2)
+    late = world.append(college, 2)  # the old machine went on
+    for node in (world.hub, college):
+        _revoke(world, node, college, START + timedelta(days=1), renewed)
+        with node.database.write() as session:
+            row = session.get_one(PeerKey, (world.federation, college.signer.public_key.keyid))
+            row.status, row.revoked_at, row.retired_at = "retired", None, START + timedelta(days=1)
+            session.add(row)
+    for record in (early, late):
+        world.receive(world.hub, record.envelope)
+    assert _states(world.hub, college) == [(1, "current"), (2, "unproven")]
+    assert countersign(renewed, SYSTEM) == 1, "nobody asks about what it signed in its time"
+    with college.database.read() as session:
+        world.receive(world.hub, session.get_one(StoredRecord, late.id).envelope)
+    assert _states(world.hub, college) == [(1, "current"), (2, "current")]
+
+
 def test_a_thief_cannot_countersign(world: World) -> None:
     college, thief = world.add_college(), world.add_college()
     world.receive(world.hub, world.append(college, 1).envelope)
@@ -134,7 +177,7 @@ def test_what_witnesses_had_seen_in_time_counts_for_a_newcomer(net: Net) -> None
     assert times["s1"] < theft < times["s2"], "both are proven to be in the log; one of them since too late"
     file = export_evidence(late, Actor("a-1", "officer", "officer"), rows[0].id)
     with late.database.read() as session:
-        federation = get_federation(session)
+        federation = get_federation(session, late)
         members = active_members(session, late, federation)
         shown = check_evidence(
             file, lambda keyid: find_member(session, late, federation, keyid), hub=hub.node_id, members=members
@@ -161,3 +204,36 @@ def test_a_thief_that_back_dates_its_own_cosignatures_convinces_nobody(net: Net)
         _revoke(net.world, node, one, theft)
     net.run(late)
     assert [state for _, state in _states(late, one)] == ["unproven"]
+
+
+def test_a_lying_witness_crowds_nobody_out(net: Net) -> None:
+    """Unasked, many and back-dated cosignatures: one of each witness is kept, and only the required ones are sent."""
+    world, hub = net.world, net.world.hub
+    liar, one, two, origin = (net.college() for _ in range(4))
+    record = world.append(origin, 1)
+    net.run(origin)
+    world.clock.forward(hours=2)
+    for node in (one, two, one, two):
+        net.run(node)
+    with liar.database.write() as session:
+        own = current_checkpoint(session, liar, get_federation(session, liar)).envelope
+    with hub.database.read() as session:
+        theirs = [row.envelope for row in session.exec(select(OwnCheckpoint)).all()]
+    fakes = []
+    for envelope in theirs:
+        said = read_object(read_envelope(envelope).payload)
+        for minutes in range(3):
+            word = {name: said[name] for name in ("version", "federation", "origin", "size", "root")}
+            at = START + timedelta(days=-100 if minutes else 1, minutes=minutes)
+            word |= {"witness": liar.node_id, "checkpoint": read_envelope(envelope).id, "cosigned_at": format_time(at)}
+            fakes.append(sign(dump_document(word), COSIGNATURE_TYPE, liar.signer))
+    world.ask(liar, "witness", {"asks": [], "held": 0}, [own, *fakes])
+    with hub.database.read() as session:
+        rows = session.exec(select(Cosigned).where(Cosigned.origin == hub.node_id)).all()
+        kept = [(row.checkpoint, row.witness) for row in rows]
+        federation = get_federation(session, hub)
+        documents, _ = _prove(session, hub, federation, session.get_one(StoredRecord, record.id))
+        senders = [read_object(read_envelope(data).payload)["witness"] for data in documents[1:]]
+    assert len(set(kept)) == len(kept), "one of each witness under each checkpoint"
+    assert all(row.cosigned_at >= START for row in rows), "none from before the checkpoint"
+    assert len(senders) == len(set(senders)) == 2, "what was counted, and no more"

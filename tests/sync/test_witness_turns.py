@@ -14,7 +14,7 @@ def test_of_two_visits_at_once_one_signs_the_checkpoint(net: Net) -> None:
 
     def first() -> str:
         with hub.database.write() as session:
-            row = current_checkpoint(session, hub, get_federation(session))
+            row = current_checkpoint(session, hub, get_federation(session, hub))
             inside.set()
             committed.wait(2)  # the other is on its way meanwhile, as far as the database lets it
             return row.id
@@ -22,7 +22,7 @@ def test_of_two_visits_at_once_one_signs_the_checkpoint(net: Net) -> None:
     def second() -> str:
         inside.wait(10)
         with hub.database.write() as session:
-            return current_checkpoint(session, hub, get_federation(session)).id
+            return current_checkpoint(session, hub, get_federation(session, hub)).id
 
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.submit(first), pool.submit(second)

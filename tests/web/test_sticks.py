@@ -37,7 +37,7 @@ def _introduce(session: Session, federation: str, other: Node, *, is_hub: bool) 
 def college(node: Node, make_node: Callable[..., Node]) -> Node:
     made = replace(make_node("某学院"), clock=node.clock)
     with node.database.write() as session:
-        federation = get_federation(session).id
+        federation = get_federation(session, node).id
         _introduce(session, federation, made, is_hub=False)
     with made.database.write() as session:
         session.add(Federation(id=federation, name="联合体", hub_id=node.node_id, joined_at=made.clock()))
@@ -59,7 +59,7 @@ def test_a_bundle_goes_out_is_looked_at_and_comes_in(open_browser: Open, node: N
     assert "not taken in yet" in looked.text
     assert "某学院" in looked.text
     with node.database.read() as session:
-        federation = get_federation(session).id
+        federation = get_federation(session, node).id
         assert session.get_one(Peer, (federation, college.node_id)).last_success_at is None
     csrf = {"csrf": forms_of(form)[-1].fields["csrf"]}
     taken = browser.client.post("/sticks/import", data=csrf, files=files)
@@ -73,7 +73,7 @@ def test_a_bundle_goes_out_is_looked_at_and_comes_in(open_browser: Open, node: N
 
 def test_a_dead_letter_is_explained_and_sent_again(open_browser: Open, node: Node, college: Node) -> None:
     with node.database.write() as session:
-        record = publish_members(session, node, get_federation(session))
+        record = publish_members(session, node, get_federation(session, node))
         assert record is not None
         item = OutboxItem(record_id=record.id, peer_id=college.node_id, updated_at=node.clock())
         session.add(item)
