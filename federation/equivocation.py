@@ -4,6 +4,7 @@ Every document of an origin says which id stands at which place of its own strea
 
     record      its own id at (federation, origin, stream, sequence) and at (federation, origin, audience, subject,
                 revision); the id it calls `previous` at the sequence before
+                Where a stream begins anew (`generations`) `previous` is further back, and revisions may be said again
     heads       of its own streams: the id at each sequence that it names
 
 Two documents that an origin signed and that say different ids at one place are the proof: two envelopes, which anybody
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from federation.acceptance import Record, read_signed_record
 from federation.envelope import HEADS_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
 from federation.errors import TrustError
+from federation.generations import generation_of, may_reopen
 from federation.keys import Member
 from federation.statements import open_heads
 
@@ -44,8 +46,9 @@ def claims_of_record(record: Record) -> dict[Place, str]:
         (*start, "sequence", record.stream, str(record.sequence)): record.id,
     }
     if record.sealed is None or record.opened:
-        claims[(*start, "revision", record.stream, f"{record.subject} #{record.revision}")] = record.id
-    if record.sequence > 1:
+        anew = f" ~{generation_of(record.sequence)}" if generation_of(record.sequence) else ""
+        claims[(*start, "revision", record.stream, f"{record.subject} #{record.revision}{anew}")] = record.id
+    if record.sequence > 1 and not may_reopen(record.sequence):
         claims[(*start, "sequence", record.stream, str(record.sequence - 1))] = record.previous
     return claims
 
