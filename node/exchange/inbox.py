@@ -25,6 +25,7 @@ from federation.acceptance import (
     Verdict,
     accept_inner,
     accept_outer,
+    is_own_word,
     read_signed_record,
 )
 from federation.documents import sha256_hex
@@ -223,6 +224,8 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
             return _keep_waiting(inbox, outcome, envelope, via)
         case _ if outcome.conflicts_with and outcome.record is not None:
             _keep_proof(inbox, outcome.record, outcome.conflicts_with)
+        case _ if outcome.conflicts_with and outcome.refusal is not None:
+            _keep_refusal_proof(inbox, outcome, outcome.refusal)
         case _:
             _count_refusal(inbox, envelope, outcome.code, via)
     return outcome
@@ -234,11 +237,16 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
         recovery.begin(inbox.session, inbox.node, inbox.federation.id, recovery.PEER)
     position = next_number(inbox.session, "log")
     at = inbox.node.clock()
-    _make_room(inbox, record)
+    refused = _make_room(inbox, record)
     stored = keep(
         inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged", flush=False
     )
     outcome = _judge(inbox, stored, record)
+    if refused:  # by its own origin, under another id
+        keep_contradiction(
+            inbox.session, inbox.node, inbox.handlers, _place_of(record), refused, (record.id, record.envelope)
+        )
+        outcome = replace(outcome, code=stored.code)
     if stored.origin == inbox.node.node_id:  # our own, back after a restore: it goes out again, to be sure
         fill_outbox(inbox.session, inbox.node.node_id, inbox.federation, stored)
     elif via in RECEIPTED or stored.state == QUARANTINED:  # whoever serves on shows the receipt in the record's place
@@ -246,18 +254,21 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
     return outcome
 
 
-def _make_room(inbox: _Inbox, record: Record) -> None:
+def _make_room(inbox: _Inbox, record: Record) -> tuple[str, bytes] | None:
     """Take away the refusal that stands in this place; where it names another id, its issuer's word was not true.
 
-    A refusal elsewhere that names this very id keeps its own place, under its own id.
+    That of the origin itself is returned (id, envelope): it contradicts the record. A refusal elsewhere that names this
+    very id keeps its own place, under its own id.
     """
-    session = inbox.session
+    session, refused = inbox.session, None
     held = inbox.memory.find_at(record.origin, record.stream, record.sequence)
     if held is not None:
         there = session.get_one(StoredRecord, held.id)
         session.delete(there)
         session.flush()
-        if there.id != record.id:
+        if there.id != record.id and is_own_word(there.envelope):
+            refused = (read_envelope(there.envelope).id, there.envelope)
+        elif there.id != record.id:
             issuer = inbox.memory.find_member(read_envelope(there.envelope).keyids[0])
             subject = issuer.id if issuer else ""
             write_audit(session, account_id=SYSTEM, action="refusal.untrue", subject=subject, at=inbox.node.clock())
@@ -266,6 +277,7 @@ def _make_room(inbox: _Inbox, record: Record) -> None:
         elsewhere.id = read_envelope(elsewhere.envelope).id
         session.add(elsewhere)
         session.flush()
+    return refused
 
 
 def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
@@ -376,6 +388,8 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
 
 def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
     """Answer a repetition with what was decided before."""
+    if outcome.conflicts_with and outcome.refusal is not None:
+        return _keep_refusal_proof(inbox, outcome, outcome.refusal)
     stored = inbox.session.get(StoredRecord, outcome.record_id)
     if stored is None or stored.state == PLACEHOLDER:
         return outcome
@@ -486,6 +500,21 @@ def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:
     keep_contradiction(
         inbox.session, inbox.node, inbox.handlers, place, (first_id, first.envelope), (record.id, record.envelope)
     )
+
+
+def _keep_refusal_proof(inbox: _Inbox, outcome: Outcome, refusal: Refusal) -> Outcome:
+    """Keep what an origin's refusal of its own record proves beside what it said before of that place."""
+    held = inbox.session.get_one(StoredRecord, outcome.conflicts_with)
+    if held.state == PLACEHOLDER and not is_own_word(held.envelope):
+        return outcome
+    first = (held.id if held.state != PLACEHOLDER else read_envelope(held.envelope).id, held.envelope)
+    second = (read_envelope(refusal.envelope).id, refusal.envelope)
+    keep_contradiction(inbox.session, inbox.node, inbox.handlers, _place_of(refusal), first, second)
+    return replace(outcome, verdict=Verdict.REFUSED, code="equivocation")
+
+
+def _place_of(placed: Record | Refusal) -> Place:
+    return Place(placed.federation, placed.origin, placed.stream, placed.sequence)
 
 
 def keep_contradiction(
