@@ -127,7 +127,7 @@ def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
         if answer.enclosed or (answer.cursor, page.cursor) != (cursor, sent):
             with node.database.write(durable=False) as session:
                 for item in answer.enclosed:
-                    take_statement(session, node, item.raw, handlers)
+                    take_statement(session, node, item.raw, handlers, by=link.provider.id)
                 row = _progress(session, federation, link.provider.id)
                 row.cursor, row.sent = answer.cursor, page.cursor
         if not (answer.more or page.more):
@@ -141,7 +141,7 @@ def serve_heads(node: Node, opened: Request, enclosed: Sequence[bytes], handlers
     if enclosed:
         with node.database.write(durable=False) as session:
             for data in enclosed:
-                take_statement(session, node, data, handlers)
+                take_statement(session, node, data, handlers, by=opened.member.id)
     state_heads(node)
     with node.database.read() as session:
         return read_statements(session, opened.member, opened.body["cursor"])
@@ -168,12 +168,12 @@ def read_statements(session: Session, reader: Member, cursor: int, *, issuer: st
     return Page(enclosed, cursor, more=len(rows) == 500)
 
 
-def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers) -> str:
-    """Take one document in that was shown to us as evidence; return "" or the code why not."""
+def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers, *, by: str = "") -> str:
+    """Take one document in that `by` has shown to us as evidence; return "" or the code why not."""
     try:
         kind = read_envelope(data).payload_type
         if kind in {RECORD_TYPE, SEALED_TYPE, RECEIPT_TYPE}:
-            return receive(session, node, data, handlers, via=PULL).code
+            return receive(session, node, data, handlers, via=PULL, by=by).code
         if kind != HEADS_TYPE:
             return "type-mismatch"
         federation = get_federation(session, node)
@@ -401,4 +401,6 @@ def _ask(node: Node, link: Link, handlers: Handlers, one: Difference, first: int
     wanted = {"origin": one.origin, "stream": one.stream, "first": first, "last": last}
     answer = link.ask("missing", wanted, at=node.clock())
     with node.database.write() as session:
-        return [receive(session, node, item.raw, handlers, via=PULL).code for item in answer.enclosed]
+        return [
+            receive(session, node, item.raw, handlers, via=PULL, by=link.provider.id).code for item in answer.enclosed
+        ]
