@@ -7,7 +7,7 @@ audits; the ratio tells what witnesses and a hot model save.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bench.indicator_bench import NOW, PERIOD, fill
 from bench.telling import tell
 from federation.catalogue import load_catalogue
 from federation.disclosure import Cell, Protection, Relation, protect
+from federation.linkage import join_new
 from federation.outsider import QuietSolver
 from federation.periods import read_period
 from node.config import PrivacySection
@@ -39,18 +40,9 @@ def make_problem(staff: int) -> Problem:
             fill(session, staff)
             figures = load_figures(session, compute_figures(session, period, 2, NOW))
         database.close()
-    caught: list[Problem] = []
-
-    def catch(cells: Iterable[Cell], relations: Iterable[Relation], tie_key: bytes) -> Protection:
-        caught.append((list(cells), list(relations)))
-        return protect(*caught[-1], tie_key)
-
-    kept, gate.protect = gate.protect, catch
-    try:
-        gate.protect_figures(catalogue, figures, period.frequency, PrivacySection(), TIE_KEY)
-    finally:
-        gate.protect = kept
-    return caught[0]
+    new = gate.new_publication(figures, period, 2, PrivacySection())
+    problem = join_new(catalogue, (), new)
+    return list(problem.cells), list(problem.relations)
 
 
 def audit_plainly(cells: list[Cell], relations: list[Relation], protection: Protection) -> int:

@@ -37,6 +37,7 @@ from federation.envelope import (
     read_envelope,
 )
 from federation.errors import TrustError
+from federation.generations import REOPENING, may_reopen
 from federation.grants import ALL, HUB, HUB_KINDS, NO_GRANT, Grants, dataflow_of
 from federation.keys import Member
 from federation.request import signing_member
@@ -128,6 +129,7 @@ class Outcome:
     have: int = 0  # with `sequence-gap`: the highest sequence held of that stream
     conflicts_with: str = ""  # with `equivocation` and `previous-mismatch`: the id held before
     refusal: Refusal | None = None
+    known: int | None = None  # of a record that begins a stream anew: the last place that its origin still knows
 
 
 @dataclass(frozen=True)
@@ -383,7 +385,7 @@ def _place(record: Record, memory: Memory) -> Outcome:
         before = memory.find_head(record.origin, record.stream)
         have = before.sequence if before else 0
         if record.sequence != have + 1:
-            return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
+            return _away(record, memory, outcome, have)
     elif not there.placeholder:
         if there.id != record.id:
             return replace(outcome, verdict=Verdict.REFUSED, code="equivocation", conflicts_with=there.id)
@@ -398,6 +400,20 @@ def _place(record: Record, memory: Memory) -> Outcome:
     if record.previous != held and not vouched:  # two ids at the place before: a contradiction
         return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=held)
     return outcome
+
+
+def _away(record: Record, memory: Memory, outcome: Outcome, have: int) -> Outcome:
+    """Place a record that begins its stream anew after one that is known here; else it leaves a gap.
+
+    A free place before the head was left out for good when the stream began anew.
+    """
+    if record.sequence <= have:
+        return replace(outcome, verdict=Verdict.REFUSED, code="stream-reopened")
+    known = memory.find_record(record.previous) if record.previous else None
+    ours = known is not None and (known.origin, known.stream) == (record.origin, record.stream)
+    if may_reopen(record.sequence) and (ours or not record.previous):
+        return replace(outcome, known=known.sequence if known else 0)
+    return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
 
 
 def _check_key(record: Record, memory: Memory) -> None:
@@ -416,6 +432,8 @@ def _check_key(record: Record, memory: Memory) -> None:
 
 def check_grant(record: Record, member: Member | None, grants: Grants | None) -> None:
     """Step 12: its origin may say this kind, in this schema, and all its readers may read that; raise TrustError."""
+    if record.kind == REOPENING:  # what an origin says of its own stream needs no grant
+        return
     if grants is None:  # none are signed: an earlier federation
         allowed = record.kind not in HUB_KINDS or bool(member and member.is_hub)
     else:

@@ -13,6 +13,10 @@ What is withheld is chosen by weights and structure, never by a withheld value; 
 (docs/adr/disclosure.md says what this proves and what it does not). The same cells and key give the same answer in
 whatever order they come. A dear cell is spared at the price of several cheap ones; a cell without a minimum is public
 by decision and is withheld only where nothing else helps.
+
+What was published before belongs to the problem: it stays as it is, and this release may not open it. Links tie it to
+the new cells: those that hold for everybody who believes that nothing was corrected (a stock on one day, a stock and
+what joined and left it), and loose ones for who believes that hardly anything moved, which protect small cells alone.
 """
 
 import hashlib
@@ -27,6 +31,7 @@ from federation.outsider import Outsider
 
 Key = tuple[str, ...]
 TOO_SMALL, PROTECTS = "too-small", "protects"
+PUBLISHED, HELD = "published", "held"  # what became of a cell before
 _CLEAN_UP_SOLVES = 2500  # a count, not a time: the answer must not depend on the machine's load
 
 
@@ -37,6 +42,7 @@ class Cell:
     minimum: 0 for no rule; else 1..minimum-1 persons are too few to be published. public: False for a count that is
     never on the wire and must not become derivable. known: it follows from the definitions for everybody (a structural
     zero), so it is never withheld. weight: the price of withholding it, set by the kind of table, never by the count.
+    past: PUBLISHED or HELD where that was decided before, for good.
     """
 
     key: Key
@@ -45,6 +51,7 @@ class Cell:
     public: bool = True
     known: bool = False
     weight: int = 1
+    past: str = ""
 
     @property
     def is_small(self) -> bool:
@@ -66,35 +73,71 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Two sums that time ties: the left less the right is no more than `slack`, either way.
+
+    A loose link is somebody's guess that little moved: it protects small cells, and nothing is refused because of it.
+    """
+
+    left: tuple[Key, ...]
+    right: tuple[Key, ...]
+    slack: int = 0
+    loose: bool = False
+
+
+@dataclass(frozen=True)
 class Protection:
     """What stays back and why (for the approver alone), and the counts that certainly remain possible for an outsider.
 
     ranges: for each withheld or never published cell a lower and an upper count that are both possible; None: no upper
-    bound that says anything. They are as wide as had to be shown, not as wide as can be.
+    bound that says anything. They are as wide as had to be shown, not as wide as can be. lost: cells that the past
+    alone gives away, whatever stays back now.
     """
 
     withheld: Mapping[Key, str]
     ranges: Mapping[Key, tuple[int, int | None]]
+    lost: tuple[Key, ...] = ()
 
 
-def protect(cells: Iterable[Cell], relations: Iterable[Relation], tie_key: bytes) -> Protection:
-    """Return what to withhold so that the three rules hold; raise InputRefused where nothing can make them hold."""
-    system = _System(cells, relations, tie_key)
-    gate = _Gate(system)
-    gate.withhold(system.small_public)
+def protect(
+    cells: Iterable[Cell],
+    relations: Iterable[Relation],
+    tie_key: bytes,
+    links: Iterable[Link] = (),
+    *,
+    silent: Collection[Key] = (),
+    insiders: int = 0,
+) -> Protection:
+    """Return what to withhold so that the three rules hold; raise InputRefused where nothing can make them hold.
+
+    `silent` cells are withheld whatever else is. `insiders`: how many persons of each cell somebody may know by name
+    and still learn nothing of the rest.
+    """
+    system = _System(cells, relations, tie_key, links)
+    gate = _Gate(system, insiders)
+    hushed = {i for i, cell in enumerate(system.cells) if cell.key in silent and system.may_withhold(i)}
+    gate.withhold(dict.fromkeys([*system.small_public, *sorted(hushed)]))
     gate.guard()
-    gate.clean_up()
+    gate.clean_up(hushed)
     chosen = sorted(gate.withheld, key=system.key_of)
     return Protection(
         {system.key_of(i): TOO_SMALL if system.cells[i].is_small else PROTECTS for i in chosen},
         {system.key_of(i): gate.outsider.range_of(i) for i in sorted(gate.outsider.unknown, key=system.key_of)},
+        tuple(sorted(system.key_of(i) for i in gate.lost)),
     )
 
 
-def find_exact(cells: Iterable[Cell], relations: Iterable[Relation], withheld: Collection[Key]) -> list[Key]:
+def find_exact(
+    cells: Iterable[Cell],
+    relations: Iterable[Relation],
+    withheld: Collection[Key],
+    links: Iterable[Link] = (),
+    *,
+    insiders: int = 0,
+) -> list[Key]:
     """Audit: return the withheld or small cells that can be pinned too narrowly when exactly `withheld` stays back."""
-    system = _System(cells, relations, b"")
-    gate = _Gate(system)
+    system = _System(cells, relations, b"", links)
+    gate = _Gate(system, insiders)
     gate.withhold(i for i, cell in enumerate(system.cells) if cell.public and cell.key in withheld)
     open_small = [i for i in system.small_public if i not in gate.withheld]
     return sorted(system.key_of(i) for i in (*open_small, *gate.narrow()))
@@ -103,7 +146,9 @@ def find_exact(cells: Iterable[Cell], relations: Iterable[Relation], withheld: C
 class _System:
     """Cells in an order that only the key decides, relations by index, and what follows from known cells alone."""
 
-    def __init__(self, cells: Iterable[Cell], relations: Iterable[Relation], tie_key: bytes) -> None:
+    def __init__(
+        self, cells: Iterable[Cell], relations: Iterable[Relation], tie_key: bytes, links: Iterable[Link] = ()
+    ) -> None:
         self.cells = sorted(cells, key=lambda cell: (_tie(tie_key, cell.key), cell.key))
         index = {cell.key: i for i, cell in enumerate(self.cells)}
         rows = ((relation.total, *relation.parts) for relation in relations)
@@ -113,6 +158,10 @@ class _System:
             )
         try:
             found = {(index[total], tuple(sorted(index[part] for part in parts))) for total, *parts in rows}
+            tied = {
+                (tuple(index[k] for k in link.left), tuple(index[k] for k in link.right), link.slack, link.loose)
+                for link in links
+            }
         except KeyError:
             raise _malformed(
                 "gate-relations", "关系里有不存在的单元格", "a relation names a cell that is not there"
@@ -121,18 +170,33 @@ class _System:
         for total, parts in self.relations:
             if self.cells[total].persons != sum(self.cells[part].persons for part in parts):
                 raise _malformed("gate-unbalanced", "合计不等于各部分之和", "a total is not the sum of its parts")
+        self.links = sorted((left, right, slack) for left, right, slack, loose in tied if not loose)
+        self.loose = sorted((left, right, slack) for left, right, slack, loose in tied if loose)
+        for left, right, slack in (*self.links, *self.loose):
+            if abs(sum(self.cells[i].persons for i in left) - sum(self.cells[i].persons for i in right)) > slack:
+                raise _malformed("gate-unbalanced", "前后数字对不上", "a link to the past does not hold")
         self.relations_of: list[list[int]] = [[] for _ in self.cells]
         for number, (total, parts) in enumerate(self.relations):
             for cell in (total, *parts):
                 self.relations_of[cell].append(number)
         self.known = [cell.known for cell in self.cells]
         self._spread_known()
-        self.small_public = [i for i, cell in enumerate(self.cells) if cell.public and cell.is_small]
+        self.small_public = [i for i, cell in enumerate(self.cells) if cell.public and cell.is_small and not cell.past]
         self.hidden = [i for i, cell in enumerate(self.cells) if not cell.public and not self.known[i]]
+        self.given: set[int] = set()
+        self.held = [i for i, cell in enumerate(self.cells) if cell.past == HELD and not self.known[i]]
 
     def key_of(self, i: int) -> Key:
         """Return the key of a cell."""
         return self.cells[i].key
+
+    def may_withhold(self, i: int) -> bool:
+        """Tell whether it is for this release to say or not to say a cell."""
+        return self.cells[i].public and not self.known[i] and not self.cells[i].past and i not in self.given
+
+    def give(self, cells: Collection[int]) -> None:
+        """Take cells as told by the past: withholding them would hide nothing."""
+        self.given |= set(cells)
 
     def _spread_known(self) -> None:
         """Mark what known cells alone determine: the parts of a known zero, and the last unknown cell of a relation."""
@@ -147,34 +211,77 @@ class _System:
 
 
 class _Gate:
-    """The choice under way: what is withheld so far, and the outsider who sees the rest."""
+    """The choice under way: what is withheld so far, and the outsiders who see the rest.
 
-    def __init__(self, system: _System) -> None:
+    `outsider` believes the links, `guesser` the loose ones too; where there are none they are one.
+    """
+
+    def __init__(self, system: _System, insiders: int = 0) -> None:
         self.system = system
+        self.insiders = insiders
         self.withheld: dict[int, None] = {}
-        self.outsider = Outsider(
-            [cell.persons for cell in system.cells],
-            [min(1, cell.persons) if cell.public else 0 for cell in system.cells],
-            system.relations,
-        )
-        self.outsider.withhold(system.hidden)
+        self.lost: set[int] = set()  # the past alone gives them away
+        self.guessed: set[int] = set()  # and what it lets a guesser guess
+        if system.links or system.loose:
+            self._look_back()
+        self.outsider, self.guesser = self._make_views()
+
+    def _make_views(self) -> tuple[Outsider, Outsider]:
+        """Return both, who know everything but the cells that are not for this release to publish."""
+        cells, least = self.system.cells, self.insiders
+        persons = [cell.persons for cell in cells]
+        floors = [min(max(1, least), cell.persons) if cell.public else 0 for cell in cells]
+        outsider = Outsider(persons, floors, self.system.relations, self.system.links)
+        guesser = outsider
+        if self.system.loose:
+            rows = [*self.system.links, *self.system.loose]
+            guesser = Outsider(persons, floors, self.system.relations, rows)
+        for view in {id(view): view for view in (outsider, guesser)}.values():
+            view.withhold((*self.system.hidden, *self.system.held))
+        return outsider, guesser
+
+    def _look_back(self) -> None:
+        """Find what would stay open if this release said nothing at all: it asks for nothing any more."""
+        cells = self.system.cells
+        self.outsider, self.guesser = self._make_views()
+        silent = [i for i in range(len(cells)) if self.system.may_withhold(i)]
+        for view in (self.outsider, self.guesser):
+            view.withhold(i for i in silent if i not in view.unknown)
+        old = [*self.system.held, *(i for i in self.system.hidden if cells[i].is_small)]
+        told = {i for i in (*old, *silent) if self.outsider.find_binding(i, cells[i].width) is not None}
+        self.lost = {i for i in told if cells[i].is_small or not self.system.may_withhold(i)}
+        self.system.give(told - self.lost)
+        if self.guesser is not self.outsider:
+            small = [i for i in (*old, *self.system.small_public) if cells[i].is_small and i not in self.lost]
+            self.guessed = {i for i in small if self.guesser.find_binding(i, cells[i].width) is not None}
 
     def withhold(self, cells: Iterable[int]) -> None:
         """Keep public cells back; one that everybody knows cannot be."""
         for i in cells:
-            if self.system.known[i]:
+            if self.system.known[i] or self.system.cells[i].past == PUBLISHED:
                 raise self._hopeless(i)
             self.withheld[i] = None
             self.outsider.withhold([i])
+            if self.guesser is not self.outsider:
+                self.guesser.withhold([i])
 
     def targets(self) -> list[int]:
         """Return the cells that nobody may pin: the withheld ones and the small ones that are never published."""
-        return [*self.withheld, *(i for i in self.system.hidden if self.system.cells[i].is_small)]
+        small = (i for i in self.system.hidden if self.system.cells[i].is_small)
+        return [i for i in (*self.withheld, *self.system.held, *small) if i not in self.lost]
+
+    def find_binding(self, i: int) -> list[int] | None:
+        """Return the cells whose being known pins a target too narrowly for one of the outsiders, None for none."""
+        cell = self.system.cells[i]
+        binding = self.outsider.find_binding(i, cell.width)
+        if binding is not None or self.guesser is self.outsider or not cell.is_small or i in self.guessed:
+            return binding
+        return self.guesser.find_binding(i, cell.width)
 
     def narrow(self) -> Iterator[int]:
         """Yield the targets that can be pinned too narrowly."""
         for i in self.targets():
-            if self.outsider.find_binding(i, self.system.cells[i].width) is not None:
+            if self.find_binding(i) is not None:
                 yield i
 
     def guard(self) -> None:
@@ -186,8 +293,8 @@ class _Gate:
         pending.extend(self._cover_sums(range(len(self.system.relations))))
         while pending:
             target = pending.popleft()
-            while (binding := self.outsider.find_binding(target, self.system.cells[target].width)) is not None:
-                candidates = [i for i in binding if self.system.cells[i].public and not self.system.known[i]]
+            while (binding := self.find_binding(target)) is not None:
+                candidates = [i for i in binding if self.system.may_withhold(i)]
                 if not candidates:
                     raise self._hopeless(target)
                 pending.extend(self._withhold_best(candidates))
@@ -224,7 +331,7 @@ class _Gate:
         return added
 
     def _may_withhold(self, i: int) -> bool:
-        return self.system.cells[i].public and not self.system.known[i] and i not in self.withheld
+        return self.system.may_withhold(i) and i not in self.withheld
 
     def _gives_small_sum(self, number: int) -> bool:
         """Tell whether total minus published parts is a small number of persons."""
@@ -236,10 +343,10 @@ class _Gate:
         unknown = [self.system.cells[i] for i in parts if i in self.outsider.unknown]
         return 0 < sum(cell.persons for cell in unknown) < max((cell.minimum for cell in unknown), default=0)
 
-    def clean_up(self) -> None:
+    def clean_up(self, hushed: Collection[int] = ()) -> None:
         """Publish again what turns out not to be needed, the dearest first, within bounds of work."""
         cells, limit = self.system.cells, self.outsider.solved + _CLEAN_UP_SOLVES
-        spare = [i for i in self.withheld if not cells[i].is_small]
+        spare = [i for i in self.withheld if not cells[i].is_small and i not in hushed]
         for i in sorted(spare, key=lambda i: (cells[i].minimum > 0, -cells[i].weight, i)):
             if self.outsider.solved < limit:
                 self._publish_if_safe(i)
@@ -256,10 +363,30 @@ class _Gate:
         targets = dict.fromkeys(self.targets())
         near = dict.fromkeys(j for cells in around for j in cells if j in targets)
         check = [(j, self.system.cells[j].width) for j in near | targets]
-        if small or not self.outsider.publish(i, check):
+        if small or not self._publish(i, check):
             self.withheld[i] = None
 
+    def _publish(self, i: int, check: list[tuple[int, int]]) -> bool:
+        """Publish a cell if both outsiders still learn nothing; else leave everything as it was."""
+        if not self.outsider.publish(i, check):
+            return False
+        if self.guesser is self.outsider:
+            return True
+        guarded = [(j, w) for j, w in check if self.system.cells[j].is_small and j not in self.guessed]
+        if self.guesser.publish(i, guarded):
+            return True
+        self.outsider.withhold([i])
+        return False
+
     def _hopeless(self, i: int) -> InputRefused:
+        if self.system.links or self.system.loose:
+            return InputRefused(
+                "gate-history",
+                "结合以前已公开的数字，有的小数字就能算出来，因此没有发布。请等下一期再发，或减少该表的维度。",
+                "Together with what was published before, a small count could be worked out, so nothing is released. "
+                "Wait for the next period, or drop a dimension of that table.",
+                cell=list(self.system.key_of(i)),
+            )
         return InputRefused(
             "gate-cannot-protect",
             "有的小数字从人人知道的数字就能算出来，保密审查无法保护，未发布任何数据。请减少该表的维度后重试。",

@@ -4,6 +4,7 @@ Every document of an origin says which id stands at which place of its own strea
 
     record      its own id at (federation, origin, stream, sequence) and at (federation, origin, audience, subject,
                 revision); the id it calls `previous` at the sequence before
+                Where a stream begins anew (`generations`) `previous` is further back, and revisions may be said again
     heads       of its own streams: the id at each sequence that it names
     refusal     of its own record (`grant-missing`, in that record's place): the id at its sequence
 
@@ -27,6 +28,7 @@ from federation.envelope import (
     read_envelope,
 )
 from federation.errors import TrustError
+from federation.generations import generation_of, may_reopen
 from federation.keys import Member
 from federation.request import signing_member
 from federation.statements import check_in_time, open_heads
@@ -55,8 +57,9 @@ def claims_of_record(record: Record) -> dict[Place, str]:
         (*start, "sequence", record.stream, str(record.sequence)): record.id,
     }
     if record.sealed is None or record.opened:
-        claims[(*start, "revision", record.stream, f"{record.subject} #{record.revision}")] = record.id
-    if record.sequence > 1:
+        anew = f" ~{generation_of(record.sequence)}" if generation_of(record.sequence) else ""
+        claims[(*start, "revision", record.stream, f"{record.subject} #{record.revision}{anew}")] = record.id
+    if record.sequence > 1 and not may_reopen(record.sequence):
         claims[(*start, "sequence", record.stream, str(record.sequence - 1))] = record.previous
     return claims
 

@@ -18,6 +18,8 @@ from federation.errors import GonghuiError
 _EPSILON = 1e-6
 _PRIMAL = 4  # after a change of the objective the last solution is still feasible
 
+Row = tuple[Sequence[int], Sequence[int], int]  # left less right is no more than the slack, either way
+
 
 class QuietSolver(highspy.Highs):
     """A solver that never writes to standard output, where a command's JSON goes."""
@@ -32,21 +34,28 @@ class Outsider:
     """The linear program over all cells, and the widest range that witnesses have shown for each unknown one."""
 
     def __init__(
-        self, values: Sequence[int], floors: Sequence[int], relations: Sequence[tuple[int, Sequence[int]]]
+        self,
+        values: Sequence[float],
+        floors: Sequence[int],
+        relations: Sequence[tuple[int, Sequence[int]]],
+        links: Sequence[Row] = (),
     ) -> None:
-        """Take counts and floors by cell, and relations (total, parts) by index; every cell is published at first."""
+        """Take counts and floors by cell, relations (total, parts) and links by index; all is published at first.
+
+        `values` is any whole table that fits: the truth inside the node, what `find_point` found for a stranger.
+        """
         self._values = values
         self._floors = floors
         # Far above every count: a cell that reaches it has no bound that says anything.
-        self._beyond = 2 * max(values, default=0) + 1000
+        self._beyond = 2 * math.ceil(max(values, default=0)) + 1000
         self.unknown: set[int] = set()
         self.solved = 0
         self._low: dict[int, tuple[float, Sequence[float]]] = {}
         self._high: dict[int, tuple[float, Sequence[float]]] = {}
         self._objective: int | None = None
-        self._model = self._build(relations)
+        self._model = self._build([*((((total,), parts, 0)) for total, parts in relations), *links])
 
-    def _build(self, relations: Sequence[tuple[int, Sequence[int]]]) -> QuietSolver:
+    def _build(self, rows: Sequence[Row]) -> QuietSolver:
         model = QuietSolver()  # type: ignore[no-untyped-call]
         options: dict[str, str | int] = {
             "parallel": "off",  # `threads` would fail where another user of the library chose another number
@@ -58,14 +67,15 @@ class Outsider:
             model.setOptionValue(option, value)
         program = highspy.HighsLp()
         program.num_col_ = len(self._values)
-        program.num_row_ = len(relations)
+        program.num_row_ = len(rows)
         program.col_cost_ = [0.0] * len(self._values)
         program.col_lower_ = program.col_upper_ = [float(value) for value in self._values]
-        program.row_lower_ = program.row_upper_ = [0.0] * len(relations)
+        program.row_lower_ = [-float(slack) for _, _, slack in rows]
+        program.row_upper_ = [float(slack) for _, _, slack in rows]
         starts, columns, signs = [0], list[int](), list[float]()
-        for total, parts in relations:
-            columns += [total, *parts]
-            signs += [1.0] + [-1.0] * len(parts)
+        for left, right, _ in rows:
+            columns += [*left, *right]
+            signs += [1.0] * len(left) + [-1.0] * len(right)
             starts.append(len(columns))
         program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         program.a_matrix_.start_, program.a_matrix_.index_, program.a_matrix_.value_ = starts, columns, signs
@@ -147,3 +157,32 @@ class Outsider:
             if value > self._high[other][0]:
                 self._high[other] = (value, witness)
         return list(solution.col_dual)
+
+
+def find_point(
+    fixed: Sequence[int | None], relations: Sequence[tuple[int, Sequence[int]]], links: Sequence[Row]
+) -> tuple[list[float], list[int]] | None:
+    """Return counts that fit every relation and break the links as little as can be, and the links they break.
+
+    `fixed` is what is published of each cell, None where nothing is. None where the relations alone contradict it:
+    then no table of counts is behind what was said.
+    """
+    model = QuietSolver()  # type: ignore[no-untyped-call]
+    for value in fixed:
+        model.addVar(0.0 if value is None else float(value), highspy.kHighsInf if value is None else float(value))
+    for total, parts in relations:
+        model.addRow(0.0, 0.0, 1 + len(parts), [total, *parts], [1.0] + [-1.0] * len(parts))
+    for place, (left, right, slack) in enumerate(links):
+        over, under = len(fixed) + 2 * place, len(fixed) + 2 * place + 1
+        for column in (over, under):
+            model.addVar(0.0, highspy.kHighsInf)
+            model.changeColCost(column, 1.0)
+        columns = [*left, *right, over, under]
+        signs = [1.0] * len(left) + [-1.0] * len(right) + [-1.0, 1.0]
+        model.addRow(-float(slack), float(slack), len(columns), columns, signs)
+    model.run()
+    if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    found = list(model.getSolution().col_value)
+    spare = [found[len(fixed) + 2 * place] + found[len(fixed) + 2 * place + 1] for place in range(len(links))]
+    return found[: len(fixed)], [place for place, missed in enumerate(spare) if missed > _EPSILON]

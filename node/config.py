@@ -121,6 +121,12 @@ class PrivacySection(_Section):
     minimum_cell_s2: int = Field(
         10, ge=10, description="S2 单元格最少人数，只能调高 / smallest S2 cell; may only be raised"
     )
+    insiders: int = Field(
+        2,
+        ge=0,
+        le=5,
+        description="一格中可能被内部人认识的人数，其余仍须保护 / persons of a cell whom somebody may know by name",
+    )
     approval: Literal["two-person", "one-person"] = Field(
         "two-person",
         description="发布审批：双人或单人（写入发布内容）/ who approves; one-person is written into each release",

@@ -54,6 +54,8 @@ ONE_DATABASE = {
         "transports/test_evidence_by_stick",
         "transports/test_list_by_stick",
         "transports/test_recovery",
+        "transports/test_reopened",
+        "transports/test_restored_log",
         "transports/test_relay",
         "transports/test_sticks_alone",
         "web/test_any_request",

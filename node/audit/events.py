@@ -73,6 +73,8 @@ EVENTS: Mapping[str, Text] = {
     "witness.cosign": Text("为他人日志作见证", "another log cosigned"),
     "witness.refuse": Text("拒绝见证", "another log not cosigned"),
     "witness.restored": Text("他人日志自备份恢复后重新开始", "another log begins anew after a restore"),
+    "stream.reopen": Text("重新开始本节点的交换流", "own stream opened anew"),
+    "stream.reopened": Text("他人的交换流重新开始", "another's stream began anew"),
     "log.restart": Text("本节点日志自备份恢复后重新开始", "this node's log begins anew after a restore"),
     "equivocation.found": Text("发现自相矛盾的签名", "contradiction found"),
     "refusal.untrue": Text("拒收声明与原件不符", "refusal that names another record than its origin signed"),

@@ -35,12 +35,18 @@ def prepare(
     provisional: Annotated[
         bool, typer.Option("--provisional", help="期间未结束也编制 / before the period ends")
     ] = False,
+    coarser: Annotated[
+        bool,
+        typer.Option("--coarser", help="与已公开相差几人的分组表不公开 / withhold tables that differ by a few persons"),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """计算一个期间的全部指标并作披露保护，形成待批草稿 / compute, protect, and keep a draft for approval."""
     state: State = context.obj
     with nullcontext() if as_json else ERR.status("计算并保护 / computing and protecting"):
-        release = service.prepare(state.node, state.actor, period, reason=reason, provisional=provisional)
+        release = service.prepare(
+            state.node, state.actor, period, reason=reason, provisional=provisional, coarser=coarser
+        )
     _show(state, _look(state, release.id), as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from node.cli.state import ERR, OUT, State, print_json, print_table
 from node.exchange import inbox, status
 from node.exchange.explain import explain
+from node.exchange.reopened import reopen_streams
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, result_as_json, run_now
 from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
@@ -151,3 +152,20 @@ def recover(context: typer.Context) -> None:
     state: State = context.obj
     recover_node(state.node, state.actor)
     OUT.print("请运行 / now run: gonghui sync run", highlight=False)
+
+
+@app.command("reopen", epilog="Example: gonghui sync reopen --yes")
+def reopen_(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="不再询问 / do not ask")] = False,
+    as_json: Json = False,
+) -> None:
+    """无人能答复时：放弃已丢失的条目，重新开流，各读者会看到中断 / where nobody can answer: open the streams anew."""
+    state: State = context.obj
+    if not yes:
+        typer.confirm("读者将看到中断，丢失的条目不能再取回。继续？/ Readers see the break. Go on?", abort=True)
+    known = reopen_streams(state.node, state.actor)
+    if as_json:
+        print_json(known)
+        return
+    print_table("重新开始 / opened anew", ["stream", "known"], [[name, last] for name, last in known.items()])

@@ -193,7 +193,7 @@ def find_differences(session: Session, node: Node, federation: Federation, issue
         held = _held_record(session, federation, claim.origin, claim.stream, claim.sequence)
         if claim.origin == node.node_id or (held is not None and held.id == claim.record_id):
             continue
-        last = claim.sequence if held is not None else _last_held(session, federation, claim.origin, claim.stream)
+        last = claim.sequence if held is not None else last_held(session, federation.id, claim.origin, claim.stream)
         found.append(Difference(issuer, claim.origin, claim.stream, claim.sequence, last))
     return found
 
@@ -366,9 +366,10 @@ def _held_record(
     ).first()
 
 
-def _last_held(session: Session, federation: Federation, origin: str, stream: str) -> int:
+def last_held(session: Session, federation_id: str, origin: str, stream: str) -> int:
+    """Return the sequence of the last record that we hold of a stream; 0 where there is none."""
     found = select(func.max(StoredRecord.sequence)).where(
-        StoredRecord.federation == federation.id, StoredRecord.origin == origin, StoredRecord.stream == stream
+        StoredRecord.federation == federation_id, StoredRecord.origin == origin, StoredRecord.stream == stream
     )
     return session.exec(found).one() or 0
 

@@ -26,7 +26,7 @@ from node.exchange.records import get_record
 from node.exchange.shared import KIND as RELEASE
 from node.stream.models import Federation, Peer, StoredRecord
 from node.stream.peers import list_peers
-from node.stream.service import CURRENT, EQUIVOCAL, QUARANTINED, append_record, get_federation, read_content
+from node.stream.service import ABANDONED, CURRENT, EQUIVOCAL, QUARANTINED, append_record, get_federation, read_content
 from node.stream.standing import is_active
 
 KIND = "review"
@@ -257,6 +257,7 @@ def _read(stored: StoredRecord) -> Review:
 def _load_releases(session: Session, federation: Federation) -> list[StoredRecord]:
     """Return all received releases without their envelopes, the newest revision of a subject last."""
     statement = select(StoredRecord).where(StoredRecord.federation == federation.id, StoredRecord.kind == RELEASE)
+    statement = statement.where(StoredRecord.state != ABANDONED)
     return list(
         session.exec(
             statement.options(defer(StoredRecord.envelope)).order_by(  # type: ignore[arg-type]
@@ -289,7 +290,7 @@ def _cell(records: list[StoredRecord], reviews: dict[str, Review]) -> Cell:
     contradicted = max((record.revision for record in records if record.state == EQUIVOCAL), default=0)
     shown = [record.revision for record in records if record.state == CURRENT and record.revision > contradicted]
     return Cell(
-        _STATES[newest.state],
+        _STATES.get(newest.state, QUARANTINED),
         newest.revision,
         newest.id,
         newest.code,

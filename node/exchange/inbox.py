@@ -27,9 +27,10 @@ from federation.acceptance import (
     is_own_word,
     read_signed_record,
 )
-from federation.documents import sha256_hex
+from federation.documents import read_object, sha256_hex
 from federation.envelope import MAX_SIGNATURES, Envelope, read_envelope, signed_by, with_signatures
 from federation.errors import Conflict, GonghuiError, StorageError, TrustError
+from federation.generations import GENERATION, may_reopen
 from federation.sealing import GROUP_KEY
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
@@ -38,6 +39,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
+from node.exchange.reopened import give_up
 from node.exchange.waiting import EXPIRED, FULL, is_empty, keep_waiting
 from node.stream import recovery
 from node.stream.log import append_leaf
@@ -163,6 +165,8 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
         case Verdict.PLACED if outcome.refusal is not None:
             return _keep_refusal(inbox, outcome.refusal)
         case Verdict.PLACED if outcome.record is not None:
+            if outcome.known is not None:
+                give_up(inbox.session, inbox.node, inbox.handlers, outcome.record, outcome.known)
             return _keep_record(inbox, outcome.record, via)
         case Verdict.DUPLICATE:
             return _repeat(inbox, outcome, via)
@@ -398,12 +402,13 @@ def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
     places = inbox.session.exec(
         select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
         .where(WaitingDocument.code == "sequence-gap")
-        .group_by(WaitingDocument.origin, WaitingDocument.stream)
+        .group_by(WaitingDocument.origin, WaitingDocument.stream, (col(WaitingDocument.sequence) - 1) // GENERATION)
     ).all()
     for origin, stream, sequence in places:
         head = inbox.memory.find_head(origin, stream)
-        if sequence <= (head.sequence if head else 0) + 1:
-            return _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+        first = _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+        if sequence <= (head.sequence if head else 0) + 1 or _begins_anew(inbox, first):
+            return first
     if not inbox.expired:
         waiting = select(WaitingDocument).where(WaitingDocument.code == EXPIRED)
         order = (col(WaitingDocument.origin), col(WaitingDocument.stream), col(WaitingDocument.sequence))
@@ -416,6 +421,15 @@ def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
         if any(inbox.memory.find_member(keyid) for keyid in keyids.split()):
             return _first_waiting(inbox, code="key-unknown", keyids=keyids)
     return None
+
+
+def _begins_anew(inbox: _Inbox, item: WaitingDocument) -> bool:
+    """Tell whether a record that waits begins its stream anew after one that is here by now."""
+    if not may_reopen(item.sequence):
+        return False
+    payload = read_object(read_envelope(item.envelope).payload)  # whose signature was verified when it came
+    known = inbox.memory.find_record(str(payload.get("previous", "")))
+    return known is not None and (known.origin, known.stream) == (item.origin, item.stream)
 
 
 def _first_waiting(inbox: _Inbox, **equal: object) -> WaitingDocument:

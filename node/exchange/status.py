@@ -29,6 +29,7 @@ from node.stream.models import (
 from node.stream.outbox import WAITING, list_undelivered, retry_items
 from node.stream.peers import list_peers
 from node.stream.service import (
+    ABANDONED,
     CARRIED,
     CURRENT,
     EQUIVOCAL,
@@ -49,7 +50,7 @@ class QuarantineItem:
     """One document that does not count. `id` is a record id where it can be tried again, else a digest."""
 
     id: str
-    state: str  # quarantined, placeholder, equivocal, sealed, waiting, refused
+    state: str  # quarantined, placeholder, equivocal, sealed, abandoned, waiting, refused
     code: str
     origin: str
     kind: str
@@ -100,7 +101,7 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     with node.database.read() as session:
         records = session.exec(
             select(StoredRecord)
-            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED)))
+            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED, ABANDONED)))
             .where(StoredRecord.code != CARRIED)
             .order_by(col(StoredRecord.position).desc())
             .limit(limit)

@@ -24,6 +24,7 @@ from sqlmodel import Session, col
 from federation.acceptance import Verdict
 from federation.client import Link
 from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
+from federation.generations import GENERATION
 from federation.keys import Member
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
@@ -429,7 +430,8 @@ def _ask_missing(visit: _Visit, link: Link) -> None:
             return
         asked.add(gap)
         _renew(visit)
-        last = min(gap.last, gap.first + _GAP_RECORDS - 1)
+        far = gap.last - gap.first >= GENERATION // 2  # beyond it the stream begins anew; few are between
+        last = gap.last if far else min(gap.last, gap.first + _GAP_RECORDS - 1)
         wanted = {"origin": gap.origin, "stream": gap.stream, "first": gap.first, "last": last}
         answer = link.ask("missing", wanted, at=node.clock())
         with node.database.write() as session:

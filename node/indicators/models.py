@@ -39,6 +39,7 @@ class Release(SQLModel, table=True):
     period: str = Field(index=True)
     revision: int
     known_at: int
+    past: str = ""  # digest of all that was published before: what it was protected together with
     state: str = "draft"
     reason: str = ""  # of a correction
     approval: str = "two-person"

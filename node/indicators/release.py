@@ -23,8 +23,9 @@ from node.audit import write_audit
 from node.context import Node
 from node.db import last_number, lock_number
 from node.indicators.compute import compute_figures, load_figures
-from node.indicators.drafting import Draft, draft_contents
+from node.indicators.drafting import Draft, Order, draft_contents
 from node.indicators.models import Release, ReleaseItem
+from node.indicators.past import digest_of, list_published, load_past
 from node.indicators.service import is_over
 from node.indicators.texts import STATE
 from node.stream.models import StoredRecord
@@ -44,11 +45,14 @@ MAX_REASON = 500
 Take = Callable[[Session, StoredRecord, dict[str, Any]], None]
 
 
-def prepare(node: Node, actor: Actor, label: str, *, reason: str = "", provisional: bool = False) -> Release:
+def prepare(
+    node: Node, actor: Actor, label: str, *, reason: str = "", provisional: bool = False, coarser: bool = False
+) -> Release:
     """Compute, protect and keep the draft of a period; raise InputRefused or Conflict with the mend.
 
     `reason` says why a period that was published already is corrected. `provisional` allows a period that has not
-    ended. An older draft of the period that nobody decided about is withdrawn.
+    ended. `coarser` withholds the tables that would show a few persons by their difference to what is public, instead
+    of refusing. An older draft of the period that nobody decided about is withdrawn.
     """
     check_permission(actor, "release.prepare")
     period = _releasable(node, label, provisional=provisional)
@@ -60,16 +64,9 @@ def prepare(node: Node, actor: Actor, label: str, *, reason: str = "", provision
         known_at, at = last_number(session, "data"), node.clock()
         figures = load_figures(session, compute_figures(session, period, known_at, at))
         expected = [item.dataflow for item in _items(session, published)] if published else []
-        drafts = draft_contents(
-            session,
-            node,
-            load_catalogue(),
-            period,
-            figures,
-            known_at=known_at,
-            reason=reason,
-            expected=expected,
-        )
+        past = load_past(session, node, load_catalogue(), at)
+        order = Order(known_at, reason, expected, coarser)
+        drafts = draft_contents(session, node, load_catalogue(), period, figures, past.publications, order)
         if published is not None:
             _check_news(session, published, drafts)
         for older in _find(session, period.label, DRAFT):
@@ -79,6 +76,7 @@ def prepare(node: Node, actor: Actor, label: str, *, reason: str = "", provision
             period=period.label,
             revision=published.revision + 1 if published else 1,
             known_at=known_at,
+            past=past.digest,
             reason=reason,
             approval=node.settings.privacy.approval,
             prepared_by=actor.account_id,
@@ -114,6 +112,7 @@ def approve(node: Node, actor: Actor, release_id: str, digests: Iterable[str], *
         release = get_release(session, actor, release_id)
         _check_state(release, "approve")
         _check_newest(session, release)
+        _check_past(session, node, release)
         _check_second_person(node, actor, release)
         items = _items(session, release)
         if sorted(set(digests)) != sorted(item.digest for item in items):
@@ -241,6 +240,17 @@ def _check_newest(session: Session, release: Release) -> None:
             "release-outdated",
             "编制之后同一期间已有别的发布获批，请重新编制并写明更正原因。",
             "Another release of this period was approved meanwhile; prepare this one again, with its reason.",
+        )
+
+
+def _check_past(session: Session, node: Node, release: Release) -> None:
+    """Raise Conflict where anything was published since: the draft was not protected together with it."""
+    if release.past != digest_of(list_published(session, node)):
+        raise Conflict(
+            "release-past",
+            "编制之后又发布了别的数据，本草稿没有与它们一起作保密审查。请重新编制。",
+            "Something else was published since this was prepared, and it was not protected together with that; "
+            "prepare it again.",
         )
 
 

@@ -34,8 +34,9 @@ class StoredRecord(SQLModel, table=True):
     `state`: `current` (accepted or own); `quarantined` (took its place in the chain, content refused, `code` says why);
     `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin); `sealed`
     (took its place, content not for us: `code` is `carried` where we only pass it on); `unproven` (its key was revoked
-    and nothing shows that it was signed before that). Of a sealed record that was opened, `opened` is the plaintext, so
-    that no lost key costs what was read once; kind to revision are empty before.
+    and nothing shows that it was signed before that); `abandoned` (its origin was restored, does not know it, and began
+    the stream anew). Of a sealed record that was opened, `opened` is the plaintext, so that no lost key costs what was
+    read once; kind to revision are empty before.
     """
 
     __tablename__ = "stored_record"

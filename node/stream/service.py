@@ -35,12 +35,13 @@ from node.stream.log import append_leaf
 from node.stream.marks import Head, note_mark
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
-from node.stream.recovery import check_may_sign
+from node.stream.recovery import check_may_sign, next_sequence
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from node.stream.standing import ACTIVE, RETIRED, counts
 from schemas import has_schema, schema_digest
 
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
+ABANDONED = "abandoned"  # its origin was restored, does not know it, and began the stream anew
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
 VERSION = 1
@@ -209,7 +210,8 @@ def append_record(
         .order_by(col(StoredRecord.sequence).desc())
         .limit(1)
     ).first()
-    check_may_sign(session, node, row, stream, Head(head.sequence, head.id) if head else None)
+    last = Head(head.sequence, head.id) if head else None
+    check_may_sign(session, node, row, stream, last)
     _check_next_revision(session, node, federation_id, stream, subject, revision, supersedes)
     at = node.clock()
     place = {
@@ -217,7 +219,7 @@ def append_record(
         "origin": node.node_id,
         "audience": {"federation": federation_id, "readers": stream},
         "stream": stream,
-        "sequence": head.sequence + 1 if head else 1,
+        "sequence": next_sequence(session, federation_id, stream, last),
         "previous": head.id if head else "",
         "issued_at": format_time(at),
     }

@@ -43,7 +43,7 @@ def _list(request: Request, visitor: Visitor, error: GonghuiError | None = None,
         periods=_periods(visitor) if visitor.may("release.prepare") else [],
         joined=joined,
         error=error,
-        typed={"period": "", "reason": "", "provisional": "", **typed},
+        typed={"period": "", "reason": "", "provisional": "", "coarser": "", **typed},
     )
 
 
@@ -51,7 +51,7 @@ def _list(request: Request, visitor: Visitor, error: GonghuiError | None = None,
 def prepare(request: Request, visitor: VisitorOf, form: FormOf) -> Response:
     """Prepare the draft of a period and show it."""
     check_permission(visitor.account, "release.prepare")
-    typed = {name: form.text(name) for name in ("period", "reason", "provisional")}
+    typed = {name: form.text(name) for name in ("period", "reason", "provisional", "coarser")}
     try:
         release = service.prepare(
             visitor.node,
@@ -59,6 +59,7 @@ def prepare(request: Request, visitor: VisitorOf, form: FormOf) -> Response:
             typed["period"],
             reason=typed["reason"],
             provisional=bool(typed["provisional"]),
+            coarser=bool(typed["coarser"]),
         )
     except (Conflict, InputRefused) as error:
         return _list(request, visitor, error, **typed)

@@ -40,6 +40,7 @@ _GROUPS = {
     "key": Text("密钥", "Keys"),
     "checkpoint": Text("检查点", "Checkpoints"),
     "witness": Text("见证", "Witnessing"),
+    "stream": Text("交换流", "Streams"),
     "log": Text("本节点日志", "This node's log"),
     "equivocation": Text("自相矛盾", "Contradictions"),
     "refusal": Text("不实的拒收", "Untrue refusals"),

@@ -114,7 +114,7 @@ def test_a_correction_is_the_next_revision_with_a_reason(office: Office) -> None
         office.prepare()
     with pytest.raises(Conflict, match="release-unchanged"):
         office.prepare(reason="再发一次")
-    office.load(roster_text(400, left_out=30), date(2025, 9, 1))
+    office.load(roster_text(400, left_out=60), date(2025, 9, 1))
     second = office.prepare(reason="离职人员补录")
     assert any(cell.is_new for flow in office.look(second).flows for table in flow.tables for cell in table.cells)
     [new] = [record for record in office.approve(second) if record.subject == "MEM.all/2025U"]
