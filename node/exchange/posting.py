@@ -24,6 +24,7 @@ from node.stream.outbox import WAITING
 from node.stream.peers import find_peer
 from node.stream.recovery import RecoveryQuestion, awaited_readers
 from node.stream.service import get_federation
+from node.stream.standing import is_active
 
 SIZE = Size(items=49, bytes=900_000)  # with its manifest, a parcel fits into one request
 MAX_PARCELS = 200  # of one visit
@@ -102,7 +103,8 @@ def _recipients(node: Node) -> list[Peer]:
         owed = {identity for identity in senders if owes_receipts(session, federation.id, identity)}
         wanted = {*waiting, *owed, *_restored(session, federation), *_to_ask(session, node, federation)}
         peers = [find_peer(session, federation.id, identity) for identity in sorted(wanted)]
-    return [peer for peer in peers if peer is not None and route_to(node, federation, peer) == RELAYED]
+    reached = [peer for peer in peers if peer is not None and is_active(peer, node.clock())]
+    return [peer for peer in reached if route_to(node, federation, peer) == RELAYED]
 
 
 def _restored(session: Session, federation: Federation) -> set[str]:
