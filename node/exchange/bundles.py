@@ -34,10 +34,11 @@ from node.exchange.inbox import FILE, Handlers
 from node.exchange.mailbox import MailboxFull
 from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
 from node.exchange.refreshing import take_from
-from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
+from node.exchange.unpacking import Taken, federation_of, is_ours, open_parcel, take_parcel
 from node.stream.memberlist import find_state, load_list_files
 from node.stream.models import Federation
 from node.stream.outbox import waiting_peers
+from node.stream.parents import list_meant
 from node.stream.peers import find_peer, get_peer, list_peers
 from node.stream.service import get_federation
 from node.stream.standing import is_active
@@ -81,6 +82,8 @@ class Preview:
 def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     """Pack everything for the node `to`, or with `*` for whoever reads it; raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
+    with node.database.read() as session:
+        node = node.within(_federation_with(session, node, to).id)
     state_heads(node)
     with node.database.write() as session:
         federation = get_federation(session, node)
@@ -107,6 +110,12 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
         sum(item.records for item in packed),
         sum(item.receipts for item in packed),
     )
+
+
+def _federation_with(session: Session, node: Node, to: str) -> Federation:
+    """Return the federation in which the node `to` is our peer, where there is but one such."""
+    found = [one for one in list_meant(session, node) if find_peer(session, one.id, to) is not None]
+    return found[0] if len(found) == 1 else get_federation(session, node)
 
 
 def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers) -> Taken:
@@ -159,10 +168,10 @@ def _own_list(session: Session, federation_id: str, to: str) -> tuple[tuple[str,
 
 def _take_lists(node: Node, file: IO[bytes], handlers: Handlers, taken: Taken) -> None:
     """Take the member lists of a bundle first: they prove themselves, and name who signed the rest."""
-    with node.database.read() as session:
-        federation = get_federation(session, node)
-        pinned = find_state(session, federation.id) is not None
     for raw in _read(file):
+        with node.database.read() as session:
+            federation = federation_of(session, node, raw)
+            pinned = bool(raw.files) and find_state(session, federation.id) is not None
         for path, content in raw.files if pinned else ():
             if path == LIST_FILE:
                 try:
@@ -250,7 +259,7 @@ def summary_of(bundle: Bundle, names: list[tuple[str, bytes]], titles: dict[str,
 def titles_of(node: Node) -> dict[str, str]:
     """Return the name of each node we know."""
     with node.database.read() as session:
-        peers = list_peers(session, get_federation(session, node).id)
+        peers = [peer for one in list_meant(session, node) for peer in list_peers(session, one.id)]
     return {peer.id: peer.name for peer in peers} | {node.node_id: node.settings.node.name}
 
 
@@ -269,7 +278,7 @@ def _carried(session: Session, node: Node, federation: Federation, to: str) -> l
         return mailbox.list_kept(session, federation.id, to)
     if to != federation.hub_id:
         return []
-    others = waiting_peers(session) - {federation.hub_id}
+    others = waiting_peers(session, federation.id) - {federation.hub_id}
     peers = [peer for identity in sorted(others) if (peer := find_peer(session, federation.id, identity))]
     active = [peer for peer in peers if is_active(peer, node.clock())]
     return [item.data for peer in active for item in pack(session, node, federation, peer)]
@@ -277,6 +286,7 @@ def _carried(session: Session, node: Node, federation: Federation, to: str) -> l
 
 def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:
     parcel = open_parcel(node, raw)
+    node = node.within(parcel.federation)
     if is_ours(node, parcel):
         if parcel.origin == node.node_id:
             return Taken()
