@@ -11,8 +11,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from secrets import SystemRandom
 
+from federation.client import PeerClient
 from federation.editions import resign
 from federation.errors import GonghuiError, NetworkError, TrustError
 from federation.keys import Member
@@ -25,6 +27,7 @@ from node.exchange.membership import publish_members
 from node.exchange.routes import STICK
 from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
+from node.stream.parents import in_each
 from node.stream.peers import list_peers, member_of
 from node.stream.recovery import is_recovering
 from node.stream.service import find_federation
@@ -51,11 +54,17 @@ class Source:
 
 
 def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
-    """Bring the list up to date; return "" or the code of what stands against it. Raises StorageError only.
+    """Bring the list up to date, of each federation; return "" or the code of what stands against one.
+
+    Raises StorageError only.
 
     The hub signs its own anew where that is due, after it has looked whether a member holds a newer one (a restored
     hub). Nothing is done where the federation has no list.
     """
+    return next(filter(None, in_each(node, lambda here: _refresh(here, handlers, connect))), "")
+
+
+def _refresh(node: Node, handlers: Handlers, connect: Connect) -> str:
     with node.database.read() as session:
         federation = find_federation(session, node)
         state = find_state(session, federation.id) if federation else None
@@ -144,7 +153,7 @@ def _fetch(node: Node, federation: Federation, handlers: Handlers, connect: Conn
     for number, source in enumerate(sources):
         try:
             with connect(node, source.url) as client:
-                take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+                take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
         except NetworkError as error:
             code = error.code
         except TrustError as error:
@@ -172,8 +181,13 @@ def take_from(node: Node, federation_id: str, fetch: Fetch, handlers: Handlers, 
                 state.root, load_list_files(session, federation_id), found.files.get, federation=federation_id, now=now
             )
         store_list(session, node, found, source=source)
-        take_waiting(session, node, handlers)
+        take_waiting(session, node.within(federation_id), handlers)
     return found
+
+
+def _files_of(client: PeerClient, federation: Federation) -> Fetch:
+    """Return how the files of this federation's list are fetched: a member may be in several."""
+    return partial(client.fetch_membership, federation=federation.id)
 
 
 def _settle(node: Node, federation_id: str, code: str) -> str:
@@ -219,7 +233,7 @@ def _ask_another(
                 with node.database.read() as session:
                     behind = frozen_roles(session.get_one(MemberListState, federation.id))
                 if behind:
-                    take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+                    take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
         except (NetworkError, TrustError):
             continue
         return

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -17,6 +18,7 @@ from node.audit.events import EVENTS
 from node.audit.models import AuditEntry
 from node.context import Node
 from node.stream.models import Cosigned, OwnCheckpoint
+from node.stream.parents import list_meant
 from node.stream.service import find_member, get_federation
 
 SHOWN = 100
@@ -140,5 +142,11 @@ def read_seen(node: Node, data: bytes) -> Trail:
 
 
 def _open(session: Session, node: Node, envelope: bytes) -> Checkpoint:
-    federation = get_federation(session, node)
-    return open_checkpoint(envelope, lambda keyid: find_member(session, node, federation, keyid))
+    """Read a checkpoint by the member list of the federation it names; raise TrustError."""
+    meant = list_meant(session, node) or [get_federation(session, node)]
+    for federation in meant[:-1]:
+        try:
+            return open_checkpoint(envelope, partial(find_member, session, node, federation))
+        except TrustError:
+            continue
+    return open_checkpoint(envelope, partial(find_member, session, node, meant[-1]))
