@@ -22,13 +22,18 @@ from node.stream.parents import list_meant
 from node.stream.service import find_member, get_federation
 
 SHOWN = 100
+NOT_READS = "-read"  # as `Wanted.group`: all but what every round of every peer adds
+ROUTINE = ("read.serve", "read.page")
 MAX_EXPORTED = 50_000  # entries of one download; the command exports all
 VERIFIED_UNASKED = 20_000  # a longer trail takes seconds and is checked when somebody asks
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which entries somebody wants to see; "" and 0 leave a thing open. `group` is an event's word before the dot."""
+    """Which entries somebody wants to see; "" and 0 leave a thing open.
+
+    `group` is an event's word before the dot, or NOT_READS.
+    """
 
     group: str = ""
     account: str = ""
@@ -62,7 +67,9 @@ def search_audit(node: Node, actor: Actor, wanted: Wanted, *, limit: int = SHOWN
     """Return the newest entries that are wanted, with their hashes."""
     check_permission(actor, "audit.read")
     found = select(AuditEntry).where(col(AuditEntry.number).is_not(None))
-    if wanted.group:
+    if wanted.group == NOT_READS:
+        found = found.where(col(AuditEntry.action).not_in(ROUTINE))
+    elif wanted.group:
         found = found.where(col(AuditEntry.action).startswith(f"{wanted.group}.", autoescape=True))
     if wanted.account:
         found = found.where(AuditEntry.account_id == wanted.account)

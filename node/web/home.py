@@ -31,6 +31,7 @@ class Task:
     path: str
     verb: Text
     kind: str = ""  # warn where it should not wait
+    command: str = ""  # what mends it
 
 
 @router.get("/")
@@ -141,10 +142,7 @@ def _returned_tasks(visitor: Visitor, reviews: list[dict[str, Any]]) -> list[Tas
 def _key_tasks(visitor: Visitor) -> list[Task]:
     if not visitor.may("key.write"):
         return []
-    return [
-        Task(Text(f"{w.said.zh}：{w.mend}", f"{w.said.en}: {w.mend}"), "/settings", Text("设置", "Settings"), "warn")
-        for w in worries_of(visitor.node)
-    ]
+    return [Task(w.said, "/settings", Text("设置", "Settings"), "warn", w.mend) for w in worries_of(visitor.node)]
 
 
 def _account_tasks(visitor: Visitor) -> list[Task]:
