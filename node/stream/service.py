@@ -155,8 +155,8 @@ def _no_federation() -> Conflict:
 def _ambiguous(joined: list[Federation]) -> Conflict:
     return Conflict(
         "federation-ambiguous",
-        f"本节点属于 {len(joined)} 个联合体，请指明是哪一个（--federation）：{_named(joined, '、')}。",
-        f"This node is in {len(joined)} federations; say which, with --federation: {_named(joined, ', ')}.",
+        f"本节点属于 {len(joined)} 个联合体，请用 gonghui --federation 名称 … 指明：{_named(joined, '、')}。",
+        f"This node is in {len(joined)} federations; say which, `gonghui --federation NAME …`: {_named(joined, ', ')}.",
         federations=[one.id for one in joined],
     )
 

@@ -1,5 +1,6 @@
 """Two parents at once: a college in the federations of its industry line and of its territory."""
 
+import io
 import json
 import threading
 from collections.abc import Callable
@@ -11,13 +12,15 @@ from fastapi import FastAPI
 from sqlmodel import SQLModel, col, select
 
 from federation.envelope import RECEIPT_TYPE, join_page, read_envelope, sign, split_page
-from federation.errors import Conflict, InputRefused
+from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import new_identifier, public_pem
 from federation.statements import build_checkpoint
+from node.access.permissions import SYSTEM
 from node.context import Node
 from node.db import Database
 from node.exchange import inbox, waiting
 from node.exchange.api import router
+from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.hub import get_own_federation
 from node.exchange.membership import publish_members_if_hub
 from node.exchange.membership_api import router as membership
@@ -378,3 +381,23 @@ def _snapshot(node: Node, federation: str) -> list[tuple[object, ...]]:
                 found = session.execute(table.select().where(table.c.federation == federation)).all()
                 rows += [(table.name, *row) for row in sorted(found, key=repr)]
     return rows
+
+
+def test_a_stick_is_read_by_the_list_of_the_federation_it_names(parents: Parents) -> None:
+    """Both hubs' bundles come in one after the other, and a bundle of a third federation is refused."""
+    industry, territory, college = parents.industry, parents.territory, parents.college
+    for net in (industry, territory):
+        net.world.append(net.world.hub, 3)
+        data = b"".join(export_bundle(net.world.hub, SYSTEM, college.node_id).parts())
+        import_bundle(college, SYSTEM, io.BytesIO(data), net.world.handlers)
+        assert (2, "current") in _held(college, net.world.hub, net.world.federation)
+        back = b"".join(export_bundle(college, SYSTEM, net.world.hub.node_id).parts())
+        manifest = json.loads(read_envelope(back.partition(b"\n")[0].strip(b"[,")).payload)
+        assert manifest["audience"]["federation"] == net.world.federation, "whose peer it is tells for which"
+    with pytest.raises(Conflict, match="federation-ambiguous"):
+        export_bundle(college, SYSTEM, "*")
+    third = found_second(industry, "third")
+    third.world.introduce(third.world.hub, college)
+    data = b"".join(export_bundle(third.world.hub, SYSTEM, college.node_id).parts())
+    with pytest.raises(TrustError, match="audience-mismatch"):
+        import_bundle(college, SYSTEM, io.BytesIO(data), third.world.handlers)
