@@ -85,7 +85,8 @@ def request_to_join(
         _pin_anchor(session, node, anchor, confirmed=bool(confirmed))
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="federation.pin", subject=anchor.federation, at=at)
-    problem = refresh_list(node.within(anchor.federation), handlers, connect=connect)
+    # a hub that was handed over against its will goes on serving what it had: whom the anchor names is asked before it
+    problem = refresh_list(node.within(anchor.federation), handlers, first=anchor.urls, connect=connect)
     if problem and not problem.startswith(("peer-", "list-unreachable")):
         raise TrustError(problem, "名录不可信，已拒绝。", "The member list served does not hold; refused.")
     file = own_request(node, anchor.federation, JOIN)

@@ -8,7 +8,7 @@ serves, the hub is withholding a change: `list-frozen` is shown until the higher
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -53,18 +53,18 @@ class Source:
         return self.peer.id if self.peer else self.url
 
 
-def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
+def refresh_list(node: Node, handlers: Handlers, *, first: Sequence[str] = (), connect: Connect = open_client) -> str:
     """Bring the list up to date, of each federation; return "" or the code of what stands against one.
 
-    Raises StorageError only.
+    Raises StorageError only. `first` are addresses to be asked before any other: of an anchor that was given just now.
 
     The hub signs its own anew where that is due, after it has looked whether a member holds a newer one (a restored
     hub). Nothing is done where the federation has no list.
     """
-    return next(filter(None, in_each(node, lambda here: _refresh(here, handlers, connect))), "")
+    return next(filter(None, in_each(node, lambda here: _refresh(here, handlers, connect, first))), "")
 
 
-def _refresh(node: Node, handlers: Handlers, connect: Connect) -> str:
+def _refresh(node: Node, handlers: Handlers, connect: Connect, first: Sequence[str]) -> str:
     with node.database.read() as session:
         federation = find_federation(session, node)
         state = find_state(session, federation.id) if federation else None
@@ -73,7 +73,7 @@ def _refresh(node: Node, handlers: Handlers, connect: Connect) -> str:
     if federation.hub_id != node.node_id:
         if node.settings.exchange.transport == STICK:
             return _settle(node, federation.id, "")  # it comes in bundles
-        return _fetch(node, federation, handlers, connect)
+        return _fetch(node, federation, handlers, connect, first)
     if state.expires_at is None:
         return ""
     with node.database.read() as session:
@@ -143,13 +143,13 @@ def _behind(state: MemberListState, roles: Iterable[str]) -> tuple[str, ...]:
     return tuple(role for role in roles if seen.get(role, 0) > held.get(role, 0))
 
 
-def _fetch(node: Node, federation: Federation, handlers: Handlers, connect: Connect) -> str:
+def _fetch(node: Node, federation: Federation, handlers: Handlers, connect: Connect, first: Sequence[str] = ()) -> str:
     """Try the sources in turn until one serves a good list; then ask one more member what it holds.
 
     What the hub served and was refused stays an alarm, even where another member's list was good.
     """
     alarm, code = "", "list-unreachable"
-    sources = list(_sources(node, federation))
+    sources = [*map(Source, first), *_sources(node, federation)]
     for number, source in enumerate(sources):
         try:
             with connect(node, source.url) as client:
