@@ -297,6 +297,34 @@ def test_one_parents_waiting_room_keeps_nothing_out_of_the_other(parents: Parent
     assert _held(college, neighbour, industry.world.federation) == [(1, "current"), (2, "current")]
 
 
+def test_a_stranger_learns_of_no_federation(parents: Parents) -> None:
+    names = {"教育工会", "市总工会", parents.industry.world.federation, parents.territory.world.federation}
+    answers = [
+        httpx_get(parents.app, path)
+        for path in (
+            "/.well-known/gonghui",
+            "/exchange/v1/membership/timestamp.json",
+            "/exchange/v1/membership/timestamp.json?federation=f-another",
+            "/exchange/v1/log/checkpoint",
+            "/exchange/v1/join/n-another",
+        )
+    ]
+    request = parents.industry.world.request(
+        replace(parents.college, signer=stranger()), "ping", {}, audience=parents.college.node_id
+    )
+    bodies = {
+        "membership": b"{}",
+        "join": b"{}",
+        "join/draft": b"{}",
+        "ping?federation=f-another": join_page([request]),
+    }
+    answers += [httpx_post(parents.app, op, body) for op, body in bodies.items()]
+    assert answers[0].status_code == 200
+    for answer in answers:
+        assert answer.status_code < 500
+        assert not [name for name in names if name in answer.text], answer.text
+
+
 def test_a_dead_parent_holds_up_nothing_in_the_other(parents: Parents) -> None:
     industry, territory, college = parents.industry, parents.territory, parents.college
     for net in (industry, territory):
