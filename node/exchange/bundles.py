@@ -7,6 +7,7 @@ Importing looks at the whole file first: one that is cut off or was changed is r
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,9 +28,11 @@ from node.context import Node
 from node.exchange import mailbox
 from node.exchange.heads import state_heads
 from node.exchange.inbox import FILE, Handlers
-from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
+from node.exchange.mailbox import MailboxFull
+from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, peers_in_need, said_versions
 from node.exchange.refreshing import take_from
 from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
+from node.exchange.vouching import vouch_for
 from node.stream.memberlist import find_state, load_list_files
 from node.stream.models import Federation
 from node.stream.outbox import waiting_peers
@@ -85,7 +88,8 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
             if peer.id == node.node_id:
                 raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
             carried = _carried(session, node, federation, to)
-            packed = pack(session, node, federation, peer, files=files)
+            vouched = vouch_for(session, node, federation, peer.id)
+            packed = pack(session, node, federation, peer, files=files, vouched=vouched)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
     parcels = (*carried, *(item.data for item in packed))
@@ -243,7 +247,7 @@ def _carried(session: Session, node: Node, federation: Federation, to: str) -> l
         return mailbox.list_kept(session, federation.id, to)
     if to != federation.hub_id:
         return []
-    others = waiting_peers(session) - {federation.hub_id}
+    others = (waiting_peers(session) | peers_in_need(session, node, federation)) - {federation.hub_id}
     peers = [peer for identity in sorted(others) if (peer := find_peer(session, federation.id, identity))]
     return [item.data for peer in peers for item in pack(session, node, federation, peer)]
 
@@ -257,7 +261,13 @@ def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:
     with node.database.write() as session:
         if get_federation(session, node).hub_id != node.node_id:
             raise TrustError("audience-mismatch", "数据包不是给本节点的。", "The bundle is for another node.")
-        mailbox.put(session, node, parcel.origin, parcel.audience, parcel.id, raw.data)
+        try:
+            mailbox.put(session, node, parcel.origin, parcel.audience, parcel.id, raw.data)
+        except (
+            MailboxFull,
+            InputRefused,
+        ) as error:  # all else goes on; its sender brings it again
+            return Taken(codes=Counter([error.code]))
     return Taken(passed_on=1)
 
 

@@ -46,7 +46,14 @@ def visit_mailbox(node: Node, link: Link, handlers: Handlers, *, wait_seconds: i
     with node.database.write() as session:
         _note_sent(session, node, sent)
     for peer in _recipients(node):
-        _put_all(node, link, peer)
+        try:
+            _put_all(node, link, peer)
+        except NetworkError as error:  # one recipient's share is full: the others, and the visit, go on
+            if error.code != "mailbox-full":
+                raise
+            taken.codes[error.code] += 1
+            with node.database.write() as session:
+                _note_full(session, peer)
     return taken
 
 
@@ -155,7 +162,16 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             session.add(state)
 
 
+def _note_full(session: Session, peer: Peer) -> None:
+    """Let the outbox say why what waits for this peer is not on its way."""
+    waiting = (col(OutboxItem.peer_id) == peer.id) & (col(OutboxItem.state) == WAITING) & (col(OutboxItem.parcel) == "")
+    for item in session.exec(select(OutboxItem).where(waiting)).all():
+        item.code = "mailbox-full"
+        session.add(item)
+
+
 def _mark(session: Session, node: Node, parcel_id: str, item_ids: tuple[int, ...]) -> None:
     for item in session.exec(select(OutboxItem).where(col(OutboxItem.id).in_(item_ids))).all():
         item.parcel, item.updated_at = parcel_id, node.clock()
+        item.code = "" if item.code == "mailbox-full" else item.code
         session.add(item)

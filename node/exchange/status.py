@@ -28,6 +28,7 @@ from node.stream.models import (
 )
 from node.stream.outbox import WAITING, list_undelivered, retry_items
 from node.stream.peers import list_peers
+from node.stream.recovery import awaited_readers
 from node.stream.service import (
     ABANDONED,
     CARRIED,
@@ -80,6 +81,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "federation": {"id": federation.id, "name": federation.name} if federation else None,
             "hub": bool(federation and federation.hub_id == node.node_id),
             "list": list_standing(session, node.node_id, federation, now) if federation else None,
+            "recovering": _recovering(session, node, federation) if federation else {},
             "last_success_at": last,
             "shown_age_seconds": _age(last, now),
             "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
@@ -93,6 +95,11 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "waiting": _count(session, WaitingDocument, True),
             "refused": _count(session, RefusedDocument, True),
         }
+
+
+def _recovering(session: Session, node: Node, federation: Federation) -> dict[str, list[str]]:
+    """Return by own stream who has to answer before a restored node signs in it."""
+    return {stream: sorted(readers) for stream, readers in awaited_readers(session, node, federation).items()}
 
 
 def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[QuarantineItem]:

@@ -47,7 +47,7 @@ from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Federation, Peer
 from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
-from node.stream.recovery import COMMAND, begin, recognise
+from node.stream.recovery import COMMAND, begin, end_if_answered, recognise
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
@@ -216,6 +216,7 @@ def recover(node: Node, actor: Actor) -> None:
         federation = get_federation(session, node)
         at = node.clock()
         begin(session, node, federation.id, COMMAND, anew=True)
+        end_if_answered(session, node, federation)  # where nobody reads it
         refuse_issued_before(session.connection(), at, node.settings.exchange.request_window_seconds)
         write_audit(session, account_id=actor.account_id, action="node.recover", subject=node.node_id, at=at)
 
