@@ -104,6 +104,7 @@ class Refusal:
     sequence: int
     code: str
     issued_at: datetime
+    own_word: bool = False  # by the record's own origin: then its id is what the origin says stands there
 
 
 @dataclass(frozen=True)
@@ -498,15 +499,26 @@ def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outco
         named["sequence"],
         payload["code"],
         read_time(payload["issued_at"]),
+        own_word=named["origin"] == member.id,
     )
     outcome = Outcome(Verdict.PLACED, payload["code"], named["id"], refusal=refusal)
-    if memory.find_record(refusal.record_id) or memory.find_at(refusal.origin, refusal.stream, refusal.sequence):
+    there = memory.find_at(refusal.origin, refusal.stream, refusal.sequence)
+    if there is not None and there.id != refusal.record_id and refusal.own_word:  # its record here says otherwise
+        verdict, code = (Verdict.DUPLICATE, "") if there.placeholder else (Verdict.REFUSED, "equivocation")
+        return replace(outcome, verdict=verdict, code=code, conflicts_with=there.id)
+    if there or memory.find_record(refusal.record_id):
         return replace(outcome, verdict=Verdict.DUPLICATE)
     head = memory.find_head(refusal.origin, refusal.stream)
     have = head.sequence if head else 0
     if refusal.sequence != have + 1:
         return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
     return outcome
+
+
+def is_own_word(envelope: bytes) -> bool:
+    """Tell whether a refusal whose signature was checked is by the origin of the record that it names."""
+    said = read_receipt_payload(read_envelope(envelope))
+    return bool(said["issuer"] == said["record"]["origin"])
 
 
 def read_receipt_payload(envelope: Envelope) -> dict[str, Any]:

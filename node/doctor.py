@@ -364,14 +364,25 @@ def check_list(patient: Patient) -> Iterator[Finding]:
             known = session.get(Meta, NODE_ID)
     except _UNREADABLE:
         return
+    is_hub = known is not None and known.value in hubs
+    if is_hub != patient.settings.hub.enabled and any(state.expires_at is not None for state in states):
+        yield _other_hub(is_hub=is_hub)
     for state in states:
-        is_hub = known is not None and known.value in hubs
         warnings = list_warnings(state, patient.clock(), is_hub=is_hub)
         for warned in warnings:
             code = TrustError.exit_code if warned.serious else 0
             yield Finding("list", ERROR if warned.serious else WARNING, warned.text, warned.mend, code)
         if not warnings:
             yield Finding("list", OK, Text("成员名录有效", "the member list is fresh"))
+
+
+def _other_hub(*, is_hub: bool) -> Finding:
+    """Say that the hub was handed over and the configuration has not followed."""
+    said = Text("名录中的汇总节点不再是本节点", "the list names another node as the hub")
+    if is_hub:
+        said = Text("名录指定本节点为汇总节点", "the list names this node as the hub")
+    mend = f"config.toml: [hub] enabled = {str(is_hub).lower()}"
+    return Finding("hub", WARNING, said, Text(f"{mend}，然后重启", f"{mend}, then restart"))
 
 
 def _check_font(folders: tuple[str, ...]) -> Finding:

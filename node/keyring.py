@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from securesystemslib.signer import Signer
 
-from federation.errors import StorageError, UsageError
+from federation.errors import StorageError, Text, UsageError
 from federation.keys import read_sealing_key, read_signer
 from federation.lockbox import Passphrase, is_locked, unlock
 from node.config import KeysSection
@@ -110,10 +110,16 @@ def read_private_file(path: Path) -> bytes:
                 )
             return file.read()
     except OSError as error:
+        without = Text("在新目录运行 gonghui init", "run `gonghui init` elsewhere")
+        if path.name == KEY_FILE:
+            without = Text(
+                "gonghui key new，再 gonghui enrol replace", "`gonghui key new`, then `gonghui enrol replace`"
+            )
         raise StorageError(
             "key-file-missing",
-            f"读不到 {path.name}：{error.strerror}。请从备份恢复，或在新目录运行 gonghui init。",
-            f"Cannot read {path.name}: {error.strerror}. Restore it from a backup, or run `gonghui init` elsewhere.",
+            f"读不到 {path.name}：{error.strerror}。请从备份恢复（gonghui key restore）；没有备份时：{without.zh}。",
+            f"Cannot read {path.name}: {error.strerror}. Restore it: `gonghui key restore`; without a backup, "
+            f"{without.en}.",
         ) from error
 
 

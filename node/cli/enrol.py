@@ -103,7 +103,7 @@ def approve(
 ) -> None:
     """管理员：核对变更并签署 / officer: look at what would change, and sign it."""
     place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
-    run(context.obj, place, lambda held, at: gather(held, at, names, now()))
+    run(context.obj, place, lambda held, at: gather(held, at, names, now()), names)
 
 
 @app.command(epilog="Example: gonghui enrol take signed-draft.json")
@@ -150,12 +150,13 @@ def suspend(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """停用成员 / suspend a member: by enough officers until resumed, or by one for 14 days."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     if not hold:
         run_change(context.obj, place, lambda held: [changes.suspend(find_entry(held, member).id)])
         return
@@ -178,12 +179,13 @@ def resume(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """恢复成员，或解除一人暂停 / let a suspended or held member speak again."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
 
     def make(held: MemberList | None, _: object) -> object:
         entry = find_entry(held, member)
@@ -204,12 +206,13 @@ def leave(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """成员退出；其已签内容仍可核验 / let a member go; what it signed stays verifiable."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.leave(find_entry(held, member).id)])
 
 
@@ -224,12 +227,13 @@ def rename(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """学校更名；代码和编号不变 / give a school another name; its code and id stay."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.rename(find_entry(held, member).id, name)])
 
 
@@ -242,12 +246,13 @@ def merge(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """两校合并 / merge one school into another: it leaves, and the list says where it went."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.merge(find_entry(held, gone).id, find_entry(held, into).id)])
 
 
@@ -260,12 +265,13 @@ def retire(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """停用旧密钥；其已签内容仍有效 / end an old key's use; what it signed stays valid."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.retire_key(find_entry(held, member).id, keyid)])
 
 
@@ -281,12 +287,13 @@ def revoke(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """自某时起作废密钥 / revoke a key as of a time; what it signed before stays valid where that is witnessed."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     since = _read_time(at)
     run_change(context.obj, place, lambda held: [changes.revoke_key(find_entry(held, member).id, keyid, since)])
 

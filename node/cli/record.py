@@ -111,6 +111,9 @@ def alarms(
     print_table("被删改的日志 / cut logs", columns, [[row[name] for name in columns] for row in told["logs"]])
     columns = ["origin", "stream", "sequence", "first_id", "id", "found_at"]
     print_table("矛盾 / contradictions", columns, [[row[name] for name in columns] for row in told["contradictions"]])
+    columns = ["origin", "stream", "sequence", "missing", "issued_at"]
+    odd = [row for row in told["statements"] if row["silent"] or row["missing"]]
+    print_table("来源所述而未收到 / said, not received", columns, [[row[name] for name in columns] for row in odd])
     columns = ["origin", "stream", "before", "after", "found_at"]
     print_table("从备份恢复 / restored", columns, [[row[name] for name in columns] for row in told["restored"]])
 

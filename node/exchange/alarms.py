@@ -10,6 +10,7 @@ from federation.evidence import write_evidence
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.explain import explain
+from node.exchange.heads import last_held
 from node.exchange.records import get_record
 from node.exchange.revocation import export_proof
 from node.exchange.witness import missing_witnesses
@@ -118,6 +119,7 @@ def _ages(session: Session, node: Node) -> list[dict[str, Any]]:
             "sequence": row.sequence,
             "issued_at": row.issued_at,
             "silent": now - row.issued_at > SILENT_AFTER,
+            "missing": max(0, row.sequence - last_held(session, row.federation, row.origin, row.stream)),
         }
         for row in rows
         if row.origin != node.node_id

@@ -25,7 +25,7 @@ from node.clock import format_time
 from node.context import Node
 from node.exchange import recovering
 from node.exchange.heads import serve_heads
-from node.exchange.inbox import PUSH, check_room, receive
+from node.exchange.inbox import PUSH, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
 from node.exchange.offered import list_offered
@@ -33,6 +33,7 @@ from node.exchange.refreshing import note_versions
 from node.exchange.relay import BELL, serve_relay
 from node.exchange.revocation import last_checkpoint, serve_proof
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
+from node.exchange.waiting import check_room
 from node.exchange.witness import serve_witness
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
@@ -106,7 +107,7 @@ def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
     results, receipts = [], []
     for record_id, envelope in zip(opened.body["records"], enclosed, strict=True):
         with node.database.write() as session:
-            outcome = receive(session, here, envelope, handlers, via=PUSH)
+            outcome = receive(session, here, envelope, handlers, via=PUSH, by=opened.member.id)
             receipt = session.get(Receipt, outcome.record_id)
         results.append(_result(record_id, outcome, receipt))
         if receipt is not None:

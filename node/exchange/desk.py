@@ -78,7 +78,7 @@ def receive_request(node: Node, data: bytes) -> dict[str, Any]:
                 kind=request.kind,
                 name=request.applicant.name,
                 file=data,
-                state=LISTED if _is_listed(session, federation.id, request) else PENDING,
+                state=LISTED if _is_listed(session, node, federation.id, request) else PENDING,
                 received_at=node.clock(),
                 issued_at=min(request.issued_at, node.clock()) if request.issued_at else None,
                 cosigned=cosigned,
@@ -327,12 +327,15 @@ def _check_owner(session: Session, federation: Federation, request: EnrolmentReq
         raise TrustError("list-key-twice", "此公钥已属另一成员。", "This key belongs to another member already.")
 
 
-def _is_listed(session: Session, federation_id: str, request: EnrolmentRequest) -> bool:
+def _is_listed(session: Session, node: Node, federation_id: str, request: EnrolmentRequest) -> bool:
     owner = session.get(PeerKey, (federation_id, request.key.keyid))
     if request.kind != JOIN or owner is None or owner.status != "active":
         return False
     peer = find_peer(session, federation_id, owner.peer_id)
-    return peer is not None and _reached_alike(peer, request.applicant)
+    if peer is None or not _reached_alike(peer, request.applicant):
+        return False
+    held = open_held(session, federation_id, node.clock()) if peer.status != ACTIVE else None
+    return held is None or held.members[peer.id].status != LEFT  # who left asks to come back
 
 
 def _reached_alike(listed: MemberEntry | Peer, asked: Applicant) -> bool:

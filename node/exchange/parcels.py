@@ -19,10 +19,10 @@ from federation.keys import Member
 from federation.parcel import EVERYBODY, MAX_ITEMS, Range, Says, build_parcel
 from node.context import Node
 from node.exchange.heads import Difference, find_differences, read_statements
-from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
 from node.exchange.serving import read_missing, read_page
 from node.exchange.vouching import Vouched
+from node.exchange.waiting import find_gaps
 from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, PeerStatements, Receipt, StoredRecord
 from node.stream.outbox import WAITING

@@ -33,7 +33,7 @@ from node.exchange import recovering
 from node.exchange.delivery import push_outbox
 from node.exchange.handing import hand_over_list
 from node.exchange.heads import exchange_heads
-from node.exchange.inbox import PULL, Handlers, find_gaps, receive
+from node.exchange.inbox import PULL, Handlers, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
 from node.exchange.nonces import refuse_issued_before
@@ -41,6 +41,7 @@ from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.revocation import apply_revocations, fetch_proofs
 from node.exchange.routes import STICK, list_called
+from node.exchange.waiting import find_gaps
 from node.exchange.witness import exchange_cosignatures
 from node.prepared import Prepared
 from node.stream.leases import HeldLease, take_lease
@@ -414,7 +415,7 @@ def _pull(visit: _Visit, link: Link) -> None:
 
 
 def _receive(session: Session, visit: _Visit, envelope: bytes) -> Verdict:
-    verdict = receive(session, visit.node, envelope, visit.handlers, via=PULL).verdict
+    verdict = receive(session, visit.node, envelope, visit.handlers, via=PULL, by=visit.peer.id).verdict
     visit.received[str(verdict)] += 1
     return verdict
 

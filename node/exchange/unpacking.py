@@ -82,7 +82,7 @@ def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str) -> 
             for envelope in parcel.items[start : start + PAGE]:
                 if envelope.payload_type in _OF_LOGS:
                     continue
-                outcome = _take_item(session, node, envelope, handlers, via, taken)
+                outcome = _take_item(session, node, envelope, handlers, via, taken, by=parcel.origin)
                 if outcome is not None:
                     _note_refusal(session, parcel, envelope, outcome)
     with node.database.write() as session:
@@ -96,11 +96,11 @@ def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str) -> 
 
 
 def _take_item(
-    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, taken: Taken
+    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, taken: Taken, *, by: str
 ) -> Outcome | None:
     """Take one item in; return what came of a record."""
     if envelope.payload_type == HEADS_TYPE:
-        code = take_statement(session, node, envelope.raw, handlers)
+        code = take_statement(session, node, envelope.raw, handlers, by=by)
         taken.statements += not code
         taken.codes += Counter([code] if code else [])
         return None
@@ -111,7 +111,7 @@ def _take_item(
     except TrustError as error:
         taken.codes[error.code] += 1
         return None
-    outcome = receive(session, node, envelope.raw, handlers, via=via)
+    outcome = receive(session, node, envelope.raw, handlers, via=via, by=by)
     taken.records[str(outcome.verdict)] += 1
     if outcome.code:
         taken.codes[outcome.code] += 1

@@ -44,12 +44,13 @@ from node.stream.models import (
     Federation,
     OwnCheckpoint,
     Peer,
+    PeerKey,
     PeerStatements,
     WitnessAsk,
     WitnessedLog,
 )
 from node.stream.service import find_member, get_federation
-from node.stream.standing import active_at
+from node.stream.standing import ACTIVE, active_at
 
 OP = "witness"
 SIGN_AGAIN = timedelta(days=1)  # also where nothing was added: the audit trail goes on
@@ -151,7 +152,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
             federation = get_federation(session, node)
             checkpoint = current_checkpoint(session, node, federation)
             asks = asks_of(session, node, federation, checkpoint, link.provider.id)
-            ours = session.exec(_to_send(federation, link.provider.id)).all()
+            ours = _drop_outdated(session, federation, session.exec(_to_send(federation, link.provider.id)).all())
             held = session.get(WitnessedLog, (federation.id, link.provider.id))
             body = {"asks": asks, "held": held.size if held else 0}
             body |= {"held_generation": held.generation} if held and held.generation else {}
@@ -204,6 +205,16 @@ def _to_send(federation: Federation, provider: str) -> Any:
     return found if provider == federation.hub_id else found.where(Cosigned.origin == provider)
 
 
+def _drop_outdated(session: Session, federation: Federation, items: Sequence[Cosigned]) -> list[Cosigned]:
+    """Give up what a key of ours signed that rests by now: nobody takes it any more, and it would end every visit."""
+    fresh = []
+    for item in items:
+        keys = (session.get(PeerKey, (federation.id, keyid)) for keyid in read_envelope(item.envelope).keyids)
+        item.to_send = all(key is None or key.status == ACTIVE for key in keys)
+        fresh += [item] if item.to_send else []
+    return fresh
+
+
 def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tuple[Page, dict[str, Any]]:
     """Cosign, carry and ask, in one transaction; return what the answer encloses and its body. Raise TrustError."""
     check_schema("witness.v1", opened.body)
@@ -223,7 +234,7 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
         code = take_asks(session, node, federation, offered, opened.body["asks"])
         signed = session.exec(
             select(Cosigned)
-            .where(Cosigned.origin == caller)
+            .where(Cosigned.federation == federation.id, Cosigned.origin == caller)
             .order_by(col(Cosigned.cosigned_at).desc())
             .limit(MAX_CARRIED)
         ).all()

@@ -30,9 +30,9 @@ def changes_of(held: MemberList, data: bytes) -> list[Change]:
                 "更换密钥的申请没有用现有密钥签名。密钥遗失时请用 gonghui enrol replace。",
                 "The present key has not signed this rotation. Where it is lost, use `gonghui enrol replace`.",
             )
-        return [add_key(known.id, pem), *_described(request)]
+        return [add_key(known.id, pem), _reached(request)]
     if request.kind == REPLACE and request.issued_at is not None:
-        return [replace_key(known.id, pem, request.issued_at), *_described(request)]
+        return [replace_key(known.id, pem, request.issued_at), _reached(request)]
     raise Conflict("request-kind", "不认识的申请类型，请升级。", "Unknown kind of request; update this program.")
 
 
@@ -47,10 +47,11 @@ def _join(request: EnrolmentRequest, known: MemberEntry | None) -> list[Change]:
             "此成员已用另一把密钥登记，已拒绝。请电话核实；密钥遗失时请用 gonghui enrol replace。",
             "This member is listed with another key; refused. Ask by telephone; for a lost key: `enrol replace`.",
         )
-    return [*([come_back(known.id)] if known.status == LEFT else []), *_described(request)]
+    named = describe(applicant.id, name=applicant.name, code=applicant.code)
+    return [*([come_back(known.id)] if known.status == LEFT else []), named, _reached(request)]
 
 
-def _described(request: EnrolmentRequest) -> list[Change]:
-    applicant = request.applicant
-    fields = {"url": applicant.url, "transport": applicant.transport, "sealing_key": applicant.sealing_key}
-    return [describe(applicant.id, name=applicant.name, code=applicant.code, **fields)]
+def _reached(request: EnrolmentRequest) -> Change:
+    """Return the change of how a member is reached. A new key renames nobody: officers may have done so meanwhile."""
+    asked = request.applicant
+    return describe(asked.id, url=asked.url, transport=asked.transport, sealing_key=asked.sealing_key)

@@ -104,6 +104,10 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     """Put a verified list in the place of the one before: files, state, peers and keys, in the caller's transaction."""
     at = node.clock()
     state = session.get_one(MemberListState, found.federation)
+    federation = session.get_one(Federation, found.federation)
+    hub_before, hub_url = federation.hub_id, found.members[found.roll.hub].url
+    if hub_before != found.roll.hub and hub_url:
+        state.urls = hub_url  # where the hub before was reached leads nobody to this one
     _replace_files(session, found.federation, _with_anchor(found, state))
     before = json.loads(state.versions)
     state.versions = json.dumps(dict(found.versions), sort_keys=True)
@@ -115,8 +119,6 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     own = found.members.get(node.node_id)
     state.own_groups = " ".join(sorted(own.groups)) if own else ""
     session.add(state)
-    federation = session.get_one(Federation, found.federation)
-    hub_before = federation.hub_id
     federation.name, federation.hub_id = found.roll.name, found.roll.hub
     session.add(federation)
     if hub_before != federation.hub_id:

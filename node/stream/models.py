@@ -201,8 +201,19 @@ class WaitingDocument(SQLModel, table=True):
     sequence: int = Field(default=0, sa_type=BigInteger)
     keyids: str = ""  # who claims to have signed, by blanks
     via: str
+    deliverer: str = ""  # the node that brought it
     envelope: bytes
     since_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class KnownGap(SQLModel, table=True):
+    """A stream is known to go on up to `last`, and there was no room for what came: to be asked for."""
+
+    __tablename__ = "known_gap"
+    federation: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    last: int = Field(default=0, sa_type=BigInteger)
 
 
 class RefusedDocument(SQLModel, table=True):
