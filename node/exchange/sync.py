@@ -164,7 +164,7 @@ def run_round(
     What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
     """
     if node.settings.exchange.transport != STICK:
-        refresh_list(node, handlers, connect=connect)
+        refresh_list(node, handlers, connect=connect, by_hand=by_hand)
     with node.database.write() as session:
         recognise(session, node)
     publish_members_if_hub(node)

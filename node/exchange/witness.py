@@ -37,6 +37,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.restarts import is_further, note_restart, restart_where_broken
 from node.exchange.serving import Page
+from node.exchange.thinning import thin_out
 from node.stream.log import log_generation, log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
 from node.stream.models import (
@@ -97,6 +98,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
     session.add(row)
     session.flush()
     write_audit(session, account_id=SYSTEM, action="checkpoint.sign", subject=row.id, at=at, size=size)
+    thin_out(session, node.node_id, federation.id, at)
     return row
 
 
