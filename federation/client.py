@@ -143,9 +143,12 @@ class PeerClient:
         """Post a page to one endpoint of the exchange and return the page it answers, unverified."""
         return self._fetch("POST", EXCHANGE + op, body, self.limits.max_bytes)
 
-    def fetch_membership(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
-        """Fetch one file of the peer's copy of the member list, unverified; return None where it has none such."""
-        return self.fetch_file(MEMBERSHIP + path, max_bytes)
+    def fetch_membership(self, path: str, max_bytes: int = MAX_PAGE_BYTES, *, federation: str = "") -> bytes | None:
+        """Fetch one file of the peer's copy of the member list, unverified; return None where it has none such.
+
+        `federation` says of which, for a peer that may be in several; "" is its own where it is a hub.
+        """
+        return self.fetch_file(MEMBERSHIP + path + (f"?federation={federation}" if federation else ""), max_bytes)
 
     def fetch_file(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
         """Fetch what lies at `/exchange/v1/<path>`, unverified; return None where there is nothing."""

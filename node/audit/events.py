@@ -58,6 +58,7 @@ EVENTS: Mapping[str, Text] = {
     "federation.create": Text("建立联合体", "federation founded"),
     "federation.refound": Text("重建联合体", "federation founded anew"),
     "federation.pin": Text("固定锚点", "anchor pinned"),
+    "federation.leave": Text("本节点离开联合体", "federation left by this node"),
     "list.published": Text("公布成员名录", "member list published"),
     "member.drop-request": Text("搁置入会申请", "request to join put aside"),
     "list.taken": Text("采用成员名录", "member list taken"),

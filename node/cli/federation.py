@@ -33,7 +33,7 @@ from node.cli.officers import (
     run_change,
 )
 from node.cli.state import OUT, State, print_json
-from node.exchange import federating
+from node.exchange import enrolling, federating
 from node.officer.folder import make_officer
 from node.stream.memberlist import ANCHOR, load_list_files, open_held
 from node.stream.models import ListDraft
@@ -174,6 +174,21 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         OUT.print(f"  {role} {held.versions[role]}: {at:%Y-%m-%d}", markup=False, highlight=False)
     for item in held.roll.officers:
         OUT.print(f"  {item.name}: {fingerprint(item.key)}", markup=False, highlight=False)
+
+
+@app.command(epilog="Example: gonghui --federation 市总工会 federation leave --yes")
+def leave(context: typer.Context, yes: Yes = False, as_json: Json = False) -> None:
+    """本节点不再参加某个联合体；已签内容仍可核验 / take no more part in one; what was said there stays verifiable."""
+    state: State = context.obj
+    with state.node.database.read() as session:
+        name = get_federation(session, state.node).name
+    if not yes:
+        typer.confirm(f"离开“{name}”？/ leave “{name}”?", abort=True, err=True)
+    left = enrolling.leave_federation(state.node, state.actor)
+    if as_json:
+        print_json({"federation": left.id, "name": left.name})
+    else:
+        OUT.print(f"已离开 / left: {left.name}", markup=False, highlight=False)
 
 
 @app.command(epilog="Example: gonghui federation export --out list.json")

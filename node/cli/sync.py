@@ -1,11 +1,11 @@
 """`gonghui sync`: a round by hand, how things stand, and what lies in quarantine."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from node.cli.state import ERR, OUT, State, print_json, print_table
+from node.cli.state import ERR, OUT, State, print_each, print_json, print_table
 from node.exchange import inbox, status
 from node.exchange.explain import explain
 from node.exchange.reopened import reopen_streams
@@ -74,10 +74,15 @@ def _show(results: list[PeerResult], state: State) -> None:
 def status_(context: typer.Context, as_json: Json = False) -> None:
     """上次成功、所示内容的新旧、下一次、待发与回执 / last success, age, what comes next, outbox and receipts."""
     state: State = context.obj
-    told = status.sync_status(state.node, state.actor)
+    found = [status.sync_status(node, state.actor) for node in state.places]
     if as_json:
-        print_json(told)
+        print_each(found)
         return
+    for told in found:
+        _show_status(told)
+
+
+def _show_status(told: dict[str, Any]) -> None:
     waiting = sorted({reader for readers in told["recovering"].values() for reader in readers})
     facts = {
         "联合体 / federation": told["federation"]["name"] if told["federation"] else "-",

@@ -39,7 +39,7 @@ from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.memberlist import versions_of
 from node.stream.models import Receipt
-from node.stream.service import Home, find_federation, find_member, list_homes
+from node.stream.service import Home, find_home, find_member, list_homes
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 
@@ -48,7 +48,7 @@ router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 def well_known(node: NodeOf) -> dict[str, Any]:
     """Say who this node is; nothing here is trusted before the fingerprint was compared."""
     with node.database.read() as session:
-        federation = find_federation(session, node)
+        federation = find_home(session, node)
     key = node.signer.public_key
     return {
         "versions": [1],
@@ -157,9 +157,9 @@ def witness(node: NodeOf, body: Body) -> Response:
 
 
 @router.get("/exchange/v1/log/checkpoint")
-def checkpoint(node: NodeOf) -> Response:
+def checkpoint(node: NodeOf, federation: str = "") -> Response:
     """Answer our last checkpoint and who cosigned it, as one page: it names sizes and hashes, nothing else."""
-    return Response(join_page(last_checkpoint(node)), media_type="application/json")
+    return Response(join_page(last_checkpoint(node.within(federation))), media_type="application/json")
 
 
 @router.post("/exchange/v1/log/proof")

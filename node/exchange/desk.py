@@ -48,7 +48,7 @@ from node.exchange.membership import publish_members
 from node.stream.memberlist import find_state, open_held, pin, store_list, succeed
 from node.stream.models import Federation, JoinRequest, ListDraft, Peer, PeerKey
 from node.stream.peers import find_peer
-from node.stream.service import get_federation
+from node.stream.service import find_own
 from node.stream.standing import ACTIVE
 
 PENDING, PROPOSED, LISTED, DROPPED = "pending", "proposed", "listed", "dropped"
@@ -205,7 +205,7 @@ def _publish(session: Session, node: Node, found: MemberList, row: ListDraft, ha
             session.add(other)
     row.state = PUBLISHED
     publish_members(session, node, session.get_one(Federation, found.federation))
-    take_waiting(session, node, handlers)
+    take_waiting(session, node.within(found.federation), handlers)
     at = node.clock()
     write_audit(session, account_id="system", action="list.published", subject=row.digest, at=at, signed=row.signed)
 
@@ -255,8 +255,8 @@ def _count(held: MemberList | None, draft: Draft) -> tuple[int, int]:
 
 
 def _our_federation(session: Session, node: Node, wanted: str) -> Federation:
-    federation = get_federation(session, node)
-    if federation.hub_id != node.node_id:
+    federation = find_own(session, node)
+    if federation is None:
         raise Conflict("not-hub", "入会申请请交给汇总节点。", "A request is handed to the hub.")
     if wanted not in {"", federation.id}:
         raise TrustError("audience-mismatch", "这是给另一联合体的申请。", "The request is for another federation.")

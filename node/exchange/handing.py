@@ -14,7 +14,7 @@ from node.context import Node
 from node.exchange.inbox import Handlers
 from node.exchange.refreshing import is_behind, sign_anew, take_from
 from node.stream.memberlist import find_state, load_list_files, versions_of
-from node.stream.service import get_federation
+from node.stream.service import find_home, get_federation
 
 HANDED = "handed-over"  # the source of such a list
 
@@ -44,7 +44,7 @@ def take_handed(node: Node, data: bytes, handlers: Handlers) -> Versions:
     At the hub timestamp and snapshot are signed anew at once, above all that members have seen.
     """
     with node.database.read() as session:
-        federation = get_federation(session, node)
+        federation = find_home(session, node) or get_federation(session, node)
         state = find_state(session, federation.id)
     if state is None or not is_behind(state):
         raise Conflict("list-not-behind", "本节点的名录不旧。", "Nobody has shown a newer list than this node holds.")

@@ -28,7 +28,7 @@ from federation.request import Request
 from federation.statements import MAX_HEADS, Head, Heads, build_heads, open_heads
 from federation.validation import check_schema
 from node.context import Node
-from node.db import Meta, next_number
+from node.db import Meta, lock_number, next_number
 from node.exchange.inbox import PULL, Handlers, Place, keep_contradiction, receive
 from node.exchange.serving import Page
 from node.stream.memberlist import list_version
@@ -41,7 +41,7 @@ SAY_AGAIN = timedelta(days=1)
 MAX_ENCLOSED = 40
 MAX_BYTES = 1_048_576
 _COUNTER = "statement"
-_STATED = "heads stated up to"  # position of our log
+_STATED = "heads stated up to"  # position of our log, by federation
 _TURNS = 200
 _ASKED_RECORDS = 50
 
@@ -72,18 +72,20 @@ def state_heads(node: Node) -> int:
     """Sign statements on the heads that changed since we last did, and once a day on our own; return how many."""
     with node.database.read() as session:
         federation = get_federation(session, node)
-        stated = session.get(Meta, _STATED)
+        stated = session.get(Meta, _stated(federation))
         last = session.exec(select(func.max(StoredRecord.position))).one() or 0
         found = session.exec(select(Equivocation.id).where(col(Equivocation.shown).is_(False)).limit(1)).first()
         if stated and int(stated.value) >= last and not found and not _due_again(session, node, federation):
             return 0
     with node.database.write(durable=False) as session:
+        lock_number(session, _COUNTER)  # a hub visits many members at once: one states, the others find it stated
         show_proofs(session)
         return _state(session, node, federation)
 
 
 def _state(session: Session, node: Node, federation: Federation) -> int:
-    stated = session.get(Meta, _STATED) or Meta(name=_STATED, value="0")
+    name = _stated(federation)
+    stated = session.get(Meta, name) or Meta(name=name, value="0")
     last = session.exec(select(func.max(StoredRecord.position))).one() or 0
     streams = session.exec(
         select(StoredRecord.origin, StoredRecord.stream)
@@ -104,6 +106,10 @@ def _state(session: Session, node: Node, federation: Federation) -> int:
     session.add(stated)
     session.flush()
     return count
+
+
+def _stated(federation: Federation) -> str:
+    return f"{_STATED} {federation.id}"
 
 
 def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:

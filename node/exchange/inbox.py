@@ -55,9 +55,9 @@ from node.stream.service import (
     QUARANTINED,
     SEALED,
     UNPROVEN,
-    find_federation,
     get_federation,
     keep,
+    list_federations,
 )
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
@@ -127,9 +127,10 @@ def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
 
 
 def take_known(node: Node, handlers: Handlers) -> int:
-    """As `take_waiting`, at start-up: this program may know what the one before did not."""
+    """As `take_waiting`, at start-up, in every federation: this program may know what the one before did not."""
     with node.database.write() as session:
-        return take_waiting(session, node, handlers) if find_federation(session, node) else 0
+        joined = list_federations(session)
+        return sum(take_waiting(session, node.within(federation.id), handlers) for federation in joined)
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
@@ -139,7 +140,7 @@ def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outco
         stored = session.get(StoredRecord, record_id)
         if stored is None or stored.state not in {QUARANTINED, SEALED, UNPROVEN}:
             raise Conflict("record-not-quarantined", "该条目不在隔离区。", "This record is not in quarantine.")
-        inbox = _open(session, node, handlers)
+        inbox = _open(session, node.within(stored.federation), handlers)
         outcome = _judge_stored(inbox, stored)
         at = node.clock()
         write_audit(
@@ -313,8 +314,10 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
     """Let the hub's refusal stand where the record would."""
     at = inbox.node.clock()
     before = inbox.memory.find_at(refusal.origin, refusal.stream, refusal.sequence - 1)
+    own_id = read_envelope(refusal.envelope).id
+    elsewhere = inbox.session.get(StoredRecord, refusal.record_id)  # a hub may name a record of another federation
     stored = StoredRecord(
-        id=refusal.record_id,
+        id=refusal.record_id if elsewhere is None else own_id,
         position=next_number(inbox.session, "log"),
         federation=refusal.federation,
         origin=refusal.origin,
@@ -332,7 +335,7 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
     )
     inbox.session.add(stored)
     inbox.session.flush()
-    append_leaf(inbox.session, read_envelope(refusal.envelope).id)
+    append_leaf(inbox.session, own_id)
     return Outcome(Verdict.QUARANTINED, refusal.code, refusal.record_id, refusal=refusal)
 
 
@@ -373,7 +376,7 @@ def _is_valid(inbox: _Inbox, stored: StoredRecord, envelope: Envelope, keyid: st
 
 def judge_again(session: Session, node: Node, stored: StoredRecord, handlers: Handlers) -> str:
     """Judge a record that is held by what is known now; return its state."""
-    _judge_stored(_open(session, node, handlers), stored)
+    _judge_stored(_open(session, node.within(stored.federation), handlers), stored)
     return stored.state
 
 
@@ -397,11 +400,12 @@ def _take_waiting(inbox: _Inbox) -> int:
 
 def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
     """Return a record whose predecessor or key is here by now."""
-    if is_empty(inbox.session):
+    room = inbox.federation.id
+    if is_empty(inbox.session, room):
         return None
     places = inbox.session.exec(
         select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
-        .where(WaitingDocument.code == "sequence-gap")
+        .where(WaitingDocument.federation == room, WaitingDocument.code == "sequence-gap")
         .group_by(WaitingDocument.origin, WaitingDocument.stream, (col(WaitingDocument.sequence) - 1) // GENERATION)
     ).all()
     for origin, stream, sequence in places:
@@ -410,13 +414,15 @@ def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
         if sequence <= (head.sequence if head else 0) + 1 or _begins_anew(inbox, first):
             return first
     if not inbox.expired:
-        waiting = select(WaitingDocument).where(WaitingDocument.code == EXPIRED)
+        waiting = select(WaitingDocument).where(WaitingDocument.federation == room, WaitingDocument.code == EXPIRED)
         order = (col(WaitingDocument.origin), col(WaitingDocument.stream), col(WaitingDocument.sequence))
         item = inbox.session.exec(waiting.order_by(*order).limit(1)).first()
         if item is not None:
             return item
     for keyids in inbox.session.exec(
-        select(WaitingDocument.keyids).where(WaitingDocument.code == "key-unknown").distinct()
+        select(WaitingDocument.keyids)
+        .where(WaitingDocument.federation == room, WaitingDocument.code == "key-unknown")
+        .distinct()
     ).all():
         if any(inbox.memory.find_member(keyid) for keyid in keyids.split()):
             return _first_waiting(inbox, code="key-unknown", keyids=keyids)
@@ -433,9 +439,8 @@ def _begins_anew(inbox: _Inbox, item: WaitingDocument) -> bool:
 
 
 def _first_waiting(inbox: _Inbox, **equal: object) -> WaitingDocument:
-    return inbox.session.exec(
-        select(WaitingDocument).filter_by(**equal).order_by(col(WaitingDocument.since_at), WaitingDocument.id).limit(1)
-    ).one()
+    found = select(WaitingDocument).filter_by(federation=inbox.federation.id, **equal)
+    return inbox.session.exec(found.order_by(col(WaitingDocument.since_at), WaitingDocument.id).limit(1)).one()
 
 
 def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:

@@ -129,7 +129,10 @@ def pack_for_all(
     """Pack for whoever reads it: the records for all that not every active member is known to hold."""
     state = parcels_state(session, federation.id, EVERYBODY)
     members = [peer for peer in list_peers(session, federation.id) if is_active(peer, node.clock())]
-    reads = {row.peer_id: row.cursor for row in session.exec(select(PeerRead)).all()}
+    reads = {
+        row.peer_id: row.cursor
+        for row in session.exec(select(PeerRead).where(PeerRead.federation == federation.id)).all()
+    }
     known = min((reads.get(peer.id, 0) for peer in members if peer.id != node.node_id), default=0)
     is_hub = federation.hub_id == node.node_id
     rows = session.exec(
@@ -317,7 +320,7 @@ def _statements(session: Session, node: Node, peer: Peer, *, own: bool) -> Itera
 def _say(session: Session, node: Node, federation: Federation, peer: Peer, state: PeerParcels) -> Says:
     """Return what we say of ourselves to this peer."""
     own = find_peer(session, federation.id, peer.id)
-    gaps = [gap for gap in find_gaps(session) if peer.is_hub or gap.origin == peer.id]
+    gaps = [gap for gap in find_gaps(session, federation.id) if peer.is_hub or gap.origin == peer.id]
     wanted = [Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps]
     differences = find_differences(session, node, federation, peer.id)  # an origin's own word is proof as it stands
     wanted += [_to_compare(found) for found in differences if found.held and found.origin != peer.id]

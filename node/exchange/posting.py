@@ -19,11 +19,12 @@ from node.exchange.models import PeerParcels
 from node.exchange.parcels import Size, owes_receipts, pack, parcels_state
 from node.exchange.routes import RELAYED, route_to
 from node.exchange.unpacking import Taken, open_parcel, take_parcel
-from node.stream.models import Federation, OutboxItem, Peer
+from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer
 from node.stream.recovery import RecoveryQuestion, awaited_readers
 from node.stream.service import get_federation
+from node.stream.standing import is_active
 
 SIZE = Size(items=49, bytes=900_000)  # with its manifest, a parcel fits into one request
 MAX_PARCELS = 200  # of one visit
@@ -44,7 +45,7 @@ def visit_mailbox(node: Node, link: Link, handlers: Handlers, *, wait_seconds: i
             return taken
         raise
     with node.database.write() as session:
-        _note_sent(session, node, sent)
+        _note_sent(session, node, link.provider.federation, sent)
     for peer in _recipients(node):
         try:
             _put_all(node, link, peer)
@@ -77,15 +78,21 @@ def _take_all(node: Node, link: Link, handlers: Handlers, wait_seconds: int, tak
     return told if isinstance(told, dict) else {}
 
 
-def _note_sent(session: Session, node: Node, sent: dict[str, str]) -> None:
+def _note_sent(session: Session, node: Node, federation_id: str, sent: dict[str, str]) -> None:
     """Let go again what lies in the mailbox no more and was not answered for an hour, or has expired there."""
     now = node.clock()
-    for asked in session.exec(select(RecoveryQuestion).where(col(RecoveryQuestion.parcel) != "")).all():
+    for asked in session.exec(
+        select(RecoveryQuestion).where(RecoveryQuestion.federation == federation_id, col(RecoveryQuestion.parcel) != "")
+    ).all():
         if sent.get(asked.parcel) != "kept" and asked.asked_at <= now - SEND_AGAIN_AFTER:
             asked.parcel = ""
             session.add(asked)
-    rows = session.exec(select(OutboxItem).where(OutboxItem.state == WAITING, col(OutboxItem.parcel) != "")).all()
-    for item in rows:
+    lying = (
+        select(OutboxItem)
+        .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        .where(OutboxItem.state == WAITING, col(OutboxItem.parcel) != "", StoredRecord.federation == federation_id)
+    )
+    for item in session.exec(lying).all():
         state = sent.get(item.parcel)
         if state == "kept" or (state is None and item.updated_at > now - SEND_AGAIN_AFTER):
             continue
@@ -99,7 +106,10 @@ def _recipients(node: Node) -> list[Peer]:
     with node.database.read() as session:
         federation = get_federation(session, node)
         waiting = session.exec(
-            select(OutboxItem.peer_id).where(OutboxItem.state == WAITING, OutboxItem.parcel == "").distinct()
+            select(OutboxItem.peer_id)
+            .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+            .where(OutboxItem.state == WAITING, OutboxItem.parcel == "", StoredRecord.federation == federation.id)
+            .distinct()
         ).all()
         senders = session.exec(
             select(PeerParcels.peer_id).where(
@@ -109,7 +119,8 @@ def _recipients(node: Node) -> list[Peer]:
         owed = {identity for identity in senders if owes_receipts(session, federation.id, identity)}
         wanted = {*waiting, *owed, *_restored(session, federation), *_to_ask(session, node, federation)}
         peers = [find_peer(session, federation.id, identity) for identity in sorted(wanted)]
-    return [peer for peer in peers if peer is not None and route_to(node, federation, peer) == RELAYED]
+    reached = [peer for peer in peers if peer is not None and is_active(peer, node.clock())]
+    return [peer for peer in reached if route_to(node, federation, peer) == RELAYED]
 
 
 def _restored(session: Session, federation: Federation) -> set[str]:

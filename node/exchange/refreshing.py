@@ -8,11 +8,13 @@ serves, the hub is withholding a change: `list-frozen` is shown until the higher
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from secrets import SystemRandom
 
+from federation.client import PeerClient
 from federation.editions import resign
 from federation.errors import GonghuiError, NetworkError, TrustError
 from federation.keys import Member
@@ -25,6 +27,7 @@ from node.exchange.membership import publish_members
 from node.exchange.routes import STICK
 from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
+from node.stream.parents import in_each
 from node.stream.peers import list_peers, member_of
 from node.stream.recovery import is_recovering
 from node.stream.service import find_federation
@@ -50,13 +53,26 @@ class Source:
         return self.peer.id if self.peer else self.url
 
 
-def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_client, by_hand: bool = False) -> str:
-    """Bring the list up to date; return "" or the code of what stands against it. Raises StorageError only.
+def refresh_list(
+    node: Node,
+    handlers: Handlers,
+    *,
+    first: Sequence[str] = (),
+    connect: Connect = open_client,
+    by_hand: bool = False,
+) -> str:
+    """Bring the list up to date, of each federation; return "" or the code of what stands against one.
+
+    Raises StorageError only. `first` are addresses to be asked before any other: of an anchor that was given just now.
 
     The hub signs its own anew where that is due, after it has looked whether a member holds a newer one (a restored
     hub). Nothing is done where the federation has no list. Whoever asked not to be called before a time (`Retry-After`)
     is left alone until then, unless a person asks.
     """
+    return next(filter(None, in_each(node, lambda here: _refresh(here, handlers, connect, first, by_hand=by_hand))), "")
+
+
+def _refresh(node: Node, handlers: Handlers, connect: Connect, first: Sequence[str], *, by_hand: bool) -> str:
     with node.database.read() as session:
         federation = find_federation(session, node)
         state = find_state(session, federation.id) if federation else None
@@ -65,7 +81,7 @@ def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_clie
     if federation.hub_id != node.node_id:
         if node.settings.exchange.transport == STICK:
             return _settle(node, federation.id, "")  # it comes in bundles
-        return _fetch(node, federation, handlers, connect, by_hand=by_hand)
+        return _fetch(node, federation, handlers, connect, first, by_hand=by_hand)
     if state.expires_at is None:
         return ""
     with node.database.read() as session:
@@ -135,19 +151,27 @@ def _behind(state: MemberListState, roles: Iterable[str]) -> tuple[str, ...]:
     return tuple(role for role in roles if seen.get(role, 0) > held.get(role, 0))
 
 
-def _fetch(node: Node, federation: Federation, handlers: Handlers, connect: Connect, *, by_hand: bool) -> str:
+def _fetch(
+    node: Node,
+    federation: Federation,
+    handlers: Handlers,
+    connect: Connect,
+    first: Sequence[str] = (),
+    *,
+    by_hand: bool = False,
+) -> str:
     """Try the sources in turn until one serves a good list; then ask one more member what it holds.
 
     What the hub served and was refused stays an alarm, even where another member's list was good.
     """
     alarm, code = "", "list-unreachable"
-    sources = list(_sources(node, federation, by_hand=by_hand))
+    sources = [*map(Source, first), *_sources(node, federation, by_hand=by_hand)]
     if not sources:  # nobody wants to be called yet
         return _settle(node, federation.id, code)
     for number, source in enumerate(sources):
         try:
             with connect(node, source.url) as client:
-                take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+                take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
         except NetworkError as error:
             code = error.code
             _note_wait(node, source, error)
@@ -176,8 +200,13 @@ def take_from(node: Node, federation_id: str, fetch: Fetch, handlers: Handlers, 
                 state.root, load_list_files(session, federation_id), found.files.get, federation=federation_id, now=now
             )
         store_list(session, node, found, source=source)
-        take_waiting(session, node, handlers)
+        take_waiting(session, node.within(federation_id), handlers)
     return found
+
+
+def _files_of(client: PeerClient, federation: Federation) -> Fetch:
+    """Return how the files of this federation's list are fetched: a member may be in several."""
+    return partial(client.fetch_membership, federation=federation.id)
 
 
 def _settle(node: Node, federation_id: str, code: str) -> str:
@@ -239,7 +268,7 @@ def _ask_another(
                 with node.database.read() as session:
                     behind = frozen_roles(session.get_one(MemberListState, federation.id))
                 if behind:
-                    take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+                    take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
         except (NetworkError, TrustError):
             continue
         return

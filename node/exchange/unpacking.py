@@ -9,12 +9,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from federation.acceptance import Outcome, Verdict, open_receipt, read_receipt_payload
 from federation.envelope import CHECKPOINT_TYPE, COSIGNATURE_TYPE, HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
 from federation.errors import TrustError
-from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel
+from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel, peek_audience
 from federation.request import signing_member
 from node.context import Node
 from node.exchange import mailbox
@@ -26,8 +26,9 @@ from node.exchange.vouching import take_vouched
 from node.stream import recovery
 from node.stream.marks import Head
 from node.stream.memberlist import find_state, note_seen
-from node.stream.models import OutboxItem, PeerRead, StoredRecord
+from node.stream.models import Federation, OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import WAITING, refuse_item, settle_item
+from node.stream.parents import list_meant
 from node.stream.peers import find_peer
 from node.stream.service import find_member, get_federation
 
@@ -61,10 +62,25 @@ class Taken:
 
 
 def open_parcel(node: Node, raw: RawParcel) -> Parcel:
-    """Verify the manifest; raise TrustError. Whether it is for us is the caller's to see."""
+    """Verify the manifest by the member list of the federation it names; raise TrustError.
+
+    Whether it is for us is the caller's to see.
+    """
     with node.database.read() as session:
-        federation = get_federation(session, node)
+        federation = federation_of(session, node, raw)
         return check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
+
+
+def federation_of(session: Session, node: Node, raw: RawParcel) -> Federation:
+    """Return by which federation's list a parcel is to be read; raise TrustError where we are not in it."""
+    meant = list_meant(session, node)
+    if len(meant) < 2:  # nothing to choose: its claim is looked at when its signature held
+        return get_federation(session, node)
+    named = peek_audience(raw)["audience"]["federation"]
+    for federation in meant:
+        if federation.id == named:
+            return federation
+    raise TrustError("audience-mismatch", "包裹属于另一个联合体。", "The parcel is of another federation.")
 
 
 def is_ours(node: Node, parcel: Parcel) -> bool:
@@ -137,9 +153,10 @@ def _take_refusals(session: Session, node: Node, parcel: Parcel) -> None:
     """Make dead letters of what the peer says it refused: its word, of what was for it alone to take."""
     for identity, code in (parcel.says.refused or {}).items():
         item = session.exec(
-            select(OutboxItem).where(
-                OutboxItem.record_id == identity, OutboxItem.peer_id == parcel.origin, OutboxItem.state == WAITING
-            )
+            select(OutboxItem)
+            .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+            .where(OutboxItem.record_id == identity, OutboxItem.peer_id == parcel.origin)
+            .where(OutboxItem.state == WAITING, StoredRecord.federation == parcel.federation)
         ).first()
         if item is not None:
             refuse_item(item, code, node.clock())
@@ -152,7 +169,7 @@ def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
     issuer = signing_member(envelope, lambda keyid: find_member(session, node, federation, keyid))
     check_signature(envelope, issuer.key)
     record = session.get(StoredRecord, read_receipt_payload(envelope)["record"]["id"])
-    if record is None or record.origin != node.node_id:
+    if record is None or (record.origin, record.federation) != (node.node_id, federation.id):
         return False
     receipt = open_receipt(envelope, issuer)
     item = session.exec(

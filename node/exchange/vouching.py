@@ -84,7 +84,7 @@ def take_vouched(
     told = session.get(PeerStatements, (federation.id, origin)) or PeerStatements(
         federation=federation.id, peer_id=origin
     )
-    same = says.get("generation", 0) == log_generation(session)
+    same = says.get("generation", 0) == log_generation(session, federation.id)
     told.witnessed = says["size"] if same else 0
     session.add(told)
     for ask in says["asks"]:

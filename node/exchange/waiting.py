@@ -10,7 +10,7 @@ it, and behind it, is asked for by `missing` as room comes. Nothing here judges 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import and_, func
+from sqlalchemy import and_, bindparam, func
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, delete, select
 
@@ -28,7 +28,13 @@ MAX_WAITING_OF_ONE = 200  # records of one origin while the member list has expi
 MAX_UNKNOWN, MAX_UNKNOWN_BYTES = 200, 16_777_216  # of one deliverer
 MAX_GAPS = 200  # streams of one origin
 KEEP_UNKNOWN = timedelta(days=45)  # as long as a list lives: after that no list will name the key
-_ANY = (Prepared(core_select(col(WaitingDocument.id)).limit(1)), Prepared(core_select(col(KnownGap.last)).limit(1)))
+_ANY = tuple(
+    Prepared(core_select(column).where(federation == bindparam("federation")).limit(1))
+    for column, federation in (
+        (col(WaitingDocument.id), col(WaitingDocument.federation)),
+        (col(KnownGap.last), col(KnownGap.federation)),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,9 @@ class Gap:
     last: int
 
 
-def is_empty(session: Session) -> bool:
+def is_empty(session: Session, federation_id: str) -> bool:
     """Tell whether nothing waits: nearly always."""
-    return not _ANY[0].all(session.connection(), {})
+    return not _ANY[0].all(session.connection(), {"federation": federation_id})
 
 
 def check_room(session: Session, node: Node, federation_id: str, origin: str) -> None:
@@ -64,7 +70,12 @@ def keep_waiting(
 ) -> bool:
     """Keep a document that came too early, brought by the node `by`; tell whether there was room for it."""
     placed = outcome.record or outcome.refusal
-    if session.get(WaitingDocument, outcome.record_id) is not None:
+    identity = outcome.record_id
+    waits = session.get(WaitingDocument, identity)
+    if waits is not None and waits.federation != federation.id:  # what another one was shown keeps nothing out here
+        identity = f"{federation.id} {identity}"
+        waits = session.get(WaitingDocument, identity)
+    if waits is not None:
         return True
     if not _has_room(session, node, federation, placed, len(envelope), by):
         if placed is not None:
@@ -72,7 +83,7 @@ def keep_waiting(
         return False
     session.add(
         WaitingDocument(
-            id=outcome.record_id,
+            id=identity,
             code=outcome.code,
             federation=federation.id,
             origin=placed.origin if placed else "",
@@ -89,22 +100,22 @@ def keep_waiting(
     return True
 
 
-def find_gaps(session: Session) -> list[Gap]:
+def find_gaps(session: Session, federation_id: str) -> list[Gap]:
     """Return what must be asked for (`POST /exchange/v1/missing`), per stream."""
-    if not any(statement.all(session.connection(), {}) for statement in _ANY):
+    if not any(statement.all(session.connection(), {"federation": federation_id}) for statement in _ANY):
         return []
     until: dict[tuple[str, str], int] = {}
     waiting = select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
-    waiting = waiting.where(WaitingDocument.code == "sequence-gap")
+    waiting = waiting.where(WaitingDocument.federation == federation_id, WaitingDocument.code == "sequence-gap")
     for origin, stream, sequence in session.exec(
         waiting.group_by(WaitingDocument.origin, WaitingDocument.stream)
     ).all():
         until[origin, stream] = sequence - 1
     gaps = []
-    for known in session.exec(select(KnownGap)).all():
+    for known in session.exec(select(KnownGap).where(KnownGap.federation == federation_id)).all():
         until.setdefault((known.origin, known.stream), known.last)
     for (origin, stream), last in sorted(until.items()):
-        first = _head(session, origin, stream) + 1
+        first = _head(session, federation_id, origin, stream) + 1
         if first <= last:
             gaps.append(Gap(origin, stream, first, last))
     return gaps
@@ -135,8 +146,10 @@ def _note_gap(session: Session, federation: Federation, placed: Record | Refusal
     key = (federation.id, placed.origin, placed.stream)
     known = session.get(KnownGap, key)
     if known is None:
-        rows = session.exec(select(KnownGap).where(KnownGap.origin == placed.origin)).all()
-        filled = [row for row in rows if _head(session, row.origin, row.stream) >= row.last]
+        rows = session.exec(
+            select(KnownGap).where(KnownGap.federation == federation.id, KnownGap.origin == placed.origin)
+        ).all()
+        filled = [row for row in rows if _head(session, row.federation, row.origin, row.stream) >= row.last]
         for row in filled:
             session.delete(row)
         if len(rows) - len(filled) >= MAX_GAPS:
@@ -147,6 +160,8 @@ def _note_gap(session: Session, federation: Federation, placed: Record | Refusal
     session.flush()
 
 
-def _head(session: Session, origin: str, stream: str) -> int:
-    found = select(func.max(StoredRecord.sequence)).where(StoredRecord.origin == origin, StoredRecord.stream == stream)
+def _head(session: Session, federation_id: str, origin: str, stream: str) -> int:
+    found = select(func.max(StoredRecord.sequence)).where(
+        StoredRecord.federation == federation_id, StoredRecord.origin == origin, StoredRecord.stream == stream
+    )
     return session.exec(found).one() or 0

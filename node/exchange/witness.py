@@ -72,7 +72,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
     if (current := _still_current(session, node, federation)) is not None:
         return current
     size, at = log_size(session), node.clock()
-    generation = log_generation(session)
+    generation = log_generation(session, federation.id)
     trail = read_trail(session)
     envelope = build_checkpoint(
         node.signer,
@@ -105,7 +105,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
 def _still_current(session: Session, node: Node, federation: Federation) -> OwnCheckpoint | None:
     """Return the last checkpoint while no other is to be signed: nothing was added, or its witnesses are awaited."""
     last, at = _last(session, federation), node.clock()
-    if last is None or last.generation != log_generation(session):
+    if last is None or last.generation != log_generation(session, federation.id):
         return None
     due = log_size(session) > last.size or at - last.issued_at >= SIGN_AGAIN
     complete = at - last.issued_at >= GIVE_UP or not missing_witnesses(session, node, federation, last)
@@ -176,7 +176,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
             told = session.get(PeerStatements, (federation.id, link.provider.id)) or PeerStatements(
                 federation=federation.id, peer_id=link.provider.id
             )
-            same = answer.body.get("generation", 0) == log_generation(session)
+            same = answer.body.get("generation", 0) == log_generation(session, federation.id)
             told.witnessed, told.witnessed_at = answer.body["size"] if same else 0, node.clock()
             session.add(told)
         if not (answer.body["code"] == "witness-size" or took.restarted or shown):
@@ -196,7 +196,7 @@ def _is_due(node: Node, provider: str) -> bool:
             or last is None
             or session.exec(_to_send(federation, provider)).first() is not None
             or log_size(session) > last.size
-            or last.generation != log_generation(session)
+            or last.generation != log_generation(session, federation.id)
             or missing_witnesses(session, node, federation, last) > 0
         )
 
@@ -324,7 +324,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         return held
     if item.origin == node.node_id:
         own = session.get(OwnCheckpoint, item.checkpoint)
-        if own is None:  # of a checkpoint that was lost with a restore; it says nothing of the log we hold now
+        if (
+            own is None or own.federation != federation.id
+        ):  # of a checkpoint that was lost with a restore; it says nothing of the log we hold now
             return None
         if (own.size, log_root(session, own.size)) != (item.size, item.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")
@@ -340,7 +342,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         if read_envelope(asked.checkpoint).id == item.checkpoint:
             session.delete(asked)
         carried = (col(Cosigned.origin) == item.origin) & (col(Cosigned.witness) == item.witness)
-        session.execute(delete(Cosigned).where(carried))  # of what we only carry, the last is enough
+        session.execute(
+            delete(Cosigned).where(carried, col(Cosigned.federation) == federation.id)
+        )  # of what we only carry, the last is enough
     return _keep(session, item)
 
 
@@ -389,7 +393,9 @@ def asks_of(
         wanted += after[:SPARE_WITNESSES]
     of_this_log = select(OwnCheckpoint.id).where(OwnCheckpoint.generation == checkpoint.generation)
     rows = session.exec(
-        select(Cosigned).where(Cosigned.origin == node.node_id, col(Cosigned.checkpoint).in_(of_this_log))
+        select(Cosigned)
+        .where(Cosigned.federation == federation.id, Cosigned.origin == node.node_id)
+        .where(col(Cosigned.checkpoint).in_(of_this_log))
     ).all()
     done = {row.witness for row in rows if row.checkpoint == checkpoint.id}
     known: dict[str, int] = {}
@@ -519,7 +525,7 @@ def _take_answer(
             continue
         code = cosign_or_say(session, node, federation, offered, ask)
         if code == "witness-size":
-            _show_last(session, node, offered.origin)
+            _show_last(session, node, federation, offered.origin)
         held = session.get(WitnessedLog, (federation.id, offered.origin))
         if held is not None and (code or is_further(held, offered)):
             took.refused[offered.origin] = [held.checkpoint]
@@ -538,11 +544,11 @@ def _take_shown(session: Session, node: Node, federation: Federation, data: byte
     return checkpoint
 
 
-def _show_last(session: Session, node: Node, origin: str) -> None:
+def _show_last(session: Session, node: Node, federation: Federation, origin: str) -> None:
     """Send our last cosignature on a log again: its node has not heard how far we had followed it."""
     last = session.exec(
         select(Cosigned)
-        .where(Cosigned.origin == origin, Cosigned.witness == node.node_id)
+        .where(Cosigned.federation == federation.id, Cosigned.origin == origin, Cosigned.witness == node.node_id)
         .order_by(col(Cosigned.size).desc(), col(Cosigned.cosigned_at).desc())
         .limit(1)
     ).first()

@@ -17,6 +17,7 @@ from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.context import Node
 from node.db import last_number
+from node.indicators.addressees import Addressee, list_addressees
 from node.indicators.compute import VALUE
 from node.indicators.gate import WITHHELD
 from node.indicators.models import Release, ReleaseItem
@@ -79,6 +80,7 @@ class Preview:
     approved_by: str
     newer_data: bool  # data changed since it was prepared
     inside: bool  # whether the numbers behind withheld cells are in it
+    addressees: tuple[Addressee, ...] = ()  # where the node is in several federations
 
     @property
     def visible_share(self) -> float | None:
@@ -109,6 +111,7 @@ class Preview:
             "prepared_at": release.prepared_at.isoformat(),
             "approved_by": self.approved_by,
             "newer_data": self.newer_data,
+            **({"federations": [vars(one) for one in self.addressees]} if self.addressees else {}),
             "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
                 {
@@ -137,11 +140,13 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
     """Return a release as its approver sees it; raise NotPermitted or InputRefused."""
     release = get_release(session, actor, release_id)
     inside = may(actor, "person.read")
-    flows = tuple(_flow(session, node, release, item, inside=inside) for item in list_items(session, actor, release))
+    items = list_items(session, actor, release)
+    flows = tuple(_flow(session, node, release, item, inside=inside) for item in items)
     names = [session.get(Account, account) for account in (release.prepared_by, release.approved_by)]
     prepared_by, approved_by = (account.name if account else "" for account in names)
     newer = release.known_at < last_number(session, "data")
-    return Preview(release, flows, prepared_by, approved_by, newer, inside)
+    addressees = list_addressees(session, node, release, items)
+    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees)
 
 
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:

@@ -386,7 +386,7 @@ class UsedNonce(SQLModel, table=True):
     """A request that was answered; kept until its window has passed."""
 
     __tablename__ = "used_nonce"
-    origin: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)  # federation and id, by a blank
     nonce: str = Field(primary_key=True)
     expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
 

@@ -96,6 +96,26 @@ def get_federation(session: Session, node: Node) -> Federation:
     return federation
 
 
+def find_home(session: Session, node: Node) -> Federation | None:
+    """Return the federation of which a stranger is told: the one asked for, the one whose hub we are, or the only one.
+
+    None where there are several: whoever asks for none in particular learns of none.
+    """
+    joined = list_federations(session)
+    if node.federation:
+        return next((one for one in joined if one.id == node.federation), None)
+    ours = [one for one in joined if one.hub_id == node.node_id] or joined
+    return ours[0] if len(ours) == 1 else None
+
+
+def find_own(session: Session, node: Node) -> Federation | None:
+    """Return the federation whose hub this node is, whatever others it is in; None where it is none's."""
+    own = [one for one in list_federations(session) if one.hub_id == node.node_id]
+    if len(own) > 1:  # t officers handed another one over to it
+        return find_federation(session, node)
+    return own[0] if own else None
+
+
 class Home(NamedTuple):
     """What a request needs to know of a federation."""
 
@@ -135,8 +155,8 @@ def _no_federation() -> Conflict:
 def _ambiguous(joined: list[Federation]) -> Conflict:
     return Conflict(
         "federation-ambiguous",
-        f"本节点属于 {len(joined)} 个联合体，请指明是哪一个（--federation）：{_named(joined, '、')}。",
-        f"This node is in {len(joined)} federations; say which, with --federation: {_named(joined, ', ')}.",
+        f"本节点属于 {len(joined)} 个联合体，请用 gonghui --federation 名称 … 指明：{_named(joined, '、')}。",
+        f"This node is in {len(joined)} federations; say which, `gonghui --federation NAME …`: {_named(joined, ', ')}.",
         federations=[one.id for one in joined],
     )
 

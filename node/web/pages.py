@@ -33,7 +33,7 @@ from node.audit.tally import count_event
 from node.http.limits import bounded
 from node.http.problems import count_refusal, status_of, told
 from node.web.messages import DONE
-from node.web.navigation import menu_of
+from node.web.navigation import choices_of, menu_of
 from node.web.visitors import SignInNeeded, Visitor, check_form, keep_choices, load_guest, load_visitor
 
 CONTENT_SECURITY = (
@@ -198,6 +198,7 @@ def _shared(request: Request, visitor: Visitor) -> dict[str, Any]:
         "when": when,
         "ago": lambda seconds: ago(seconds, language),
         "menu": menu_of(visitor, request.url.path),
+        "federations": choices_of(visitor, request.url.path),
         "here": request.url.path,
         "other_language": str(request.url.include_query_params(lang="en" if language == "zh" else "zh").query),
         "done": DONE.get(request.query_params.get("done", "")),

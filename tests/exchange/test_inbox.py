@@ -213,7 +213,7 @@ def test_a_gap_waits_and_is_asked_for(world: World) -> None:
         outcome = world.receive(world.hub, early)
         assert (outcome.verdict, outcome.code, outcome.have) == (Verdict.WAITING, "sequence-gap", 1)
     with world.hub.database.read() as session:
-        assert waiting.find_gaps(session) == [waiting.Gap(college.node_id, "all", 2, 2)]
+        assert waiting.find_gaps(session, world.federation) == [waiting.Gap(college.node_id, "all", 2, 2)]
     world.receive(world.hub, two)
     assert [state for _, state, _ in world.states(world.hub)] == ["current"] * 4
     assert _count(world, WaitingDocument) == 0
@@ -247,7 +247,7 @@ def test_where_an_origins_room_is_full_the_gap_is_remembered(world: World, monke
 
     def gaps() -> list[waiting.Gap]:
         with world.hub.database.read() as session:
-            return waiting.find_gaps(session)
+            return waiting.find_gaps(session, world.federation)
 
     assert gaps() == [waiting.Gap(college.node_id, "all", 1, 1)]
     world.receive(world.hub, records[0])
@@ -287,7 +287,7 @@ def test_the_largest_numbers_a_record_may_say_are_storable(world: World) -> None
     far = world.forge(college, base, sequence=2**53)
     assert world.receive(world.hub, far).code == "sequence-gap"
     with world.hub.database.read() as session:
-        assert waiting.find_gaps(session) == [waiting.Gap(college.node_id, "all", 1, 2**53 - 1)]
+        assert waiting.find_gaps(session, world.federation) == [waiting.Gap(college.node_id, "all", 1, 2**53 - 1)]
     assert world.ask(college, "pull", {"cursor": 2**53}).enclosed == ()
 
 

@@ -90,4 +90,4 @@ def test_no_mutated_request_is_answered(world: World) -> None:  # noqa: F811
     assert said["signature-invalid"]
     with world.hub.database.read() as session:
         nonces = session.exec(select(col(UsedNonce.origin))).all()
-    assert sorted(nonces) == sorted([college.node_id, other.node_id])
+    assert sorted(nonces) == sorted(f"{world.federation} {one.node_id}" for one in (college, other))
