@@ -42,6 +42,7 @@ ONE_DATABASE = {
         "exchange/test_poison",
         "exchange/test_refusals",
         "exchange/test_sealing",
+        "exchange/test_two_lists",
         "exchange/test_versions",
         "exchange/test_view",
         "hostile/test_mutations",

@@ -92,7 +92,7 @@ def get_federation(session: Session, node: Node) -> Federation:
     """Return the federation as `find_federation` does; raise Conflict with the mend where there is none."""
     federation = find_federation(session, node)
     if federation is None:
-        raise _no_federation()
+        raise _unknown(list_federations(session)) if node.federation else _no_federation()
     return federation
 
 
@@ -136,11 +136,7 @@ def get_named(session: Session, text: str) -> Federation:
     joined = list_federations(session)
     found = [one for one in joined if text in {one.id, one.name}]
     if len(found) != 1:
-        raise InputRefused(
-            "federation-unknown",
-            f"没有这样的联合体，或名称不唯一。本节点的联合体：{_named(joined, '、')}。",
-            f"No such federation, or the name is not unique. This node is in: {_named(joined, ', ')}.",
-        )
+        raise _unknown(joined)
     return found[0]
 
 
@@ -149,6 +145,14 @@ def _no_federation() -> Conflict:
         "federation-missing",
         "本节点尚未加入任何联合体，请先运行 gonghui peer add。",
         "This node has joined no federation; run `gonghui peer add` first.",
+    )
+
+
+def _unknown(joined: list[Federation]) -> InputRefused:
+    return InputRefused(
+        "federation-unknown",
+        f"没有这样的联合体，或名称不唯一。本节点的联合体：{_named(joined, '、') or '无'}。",
+        f"No such federation, or the name is not unique. This node is in: {_named(joined, ', ') or 'none'}.",
     )
 
 

@@ -4,7 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -19,64 +19,18 @@ from node.access.permissions import SYSTEM
 from node.context import Node
 from node.db import Database
 from node.exchange import inbox, waiting
-from node.exchange.api import router
 from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.hub import get_own_federation
 from node.exchange.membership import publish_members_if_hub
-from node.exchange.membership_api import router as membership
 from node.exchange.restarts import restart_where_broken
 from node.stream.log import log_generation
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.service import find_federation, find_home, get_named
-from tests.exchange.conftest import START, Seen, Turn, World, stranger
+from tests.exchange.conftest import Seen, Turn, stranger
 from tests.transport import AppTransport
 
 from .conftest import Net
-
-TERRITORY_URL = "http://territory"
-
-
-@dataclass
-class Parents:
-    """One college, two hubs that know nothing of each other."""
-
-    industry: Net
-    territory: Net
-    college: Node
-    app: FastAPI  # of the college
-
-
-def found(make: Callable[..., Node], name: str, clock: Turn, seen: Seen) -> World:
-    """Give a federation with its own hub."""
-    hub = replace(make(name), clock=clock)
-    federation = new_identifier("f")
-    with hub.database.write() as session:
-        session.add(Federation(id=federation, name=name, hub_id=hub.node_id, joined_at=START))
-    app = FastAPI()
-    app.include_router(router)
-    app.include_router(membership)
-    handlers: dict[str, inbox.Handler] = {"sample": seen.take, "sample:withdraw": seen.withdraw}
-    app.state.node, app.state.handlers = hub, handlers
-    return World(federation, clock, hub, app, seen, handlers, make)
-
-
-def found_second(net: Net, host: str = "territory") -> Net:
-    """Give another federation with its own hub, reached over the same net."""
-    world = found(net.world.make, "市总工会", net.world.clock, net.world.seen)
-    net.apps[host] = world.app
-    second = Net(world)
-    second.apps, second.faults = net.apps, net.faults
-    return second
-
-
-def join(net: Net, college: Node, url: str) -> None:
-    """Let a college join a further federation, as an enrolment would."""
-    with college.database.write() as session:
-        session.add(Federation(id=net.world.federation, name="市总工会", hub_id=net.world.hub.node_id, joined_at=START))
-    net.world.introduce(college, net.world.hub)
-    net.world.introduce(net.world.hub, college)
-    net.address(college, net.world.hub, url)
-    publish_members_if_hub(net.world.hub)
+from .parents import TERRITORY_URL, Parents, found, found_second, join
 
 
 @pytest.fixture
@@ -295,6 +249,34 @@ def test_one_parents_waiting_room_keeps_nothing_out_of_the_other(parents: Parent
         here = college.within(industry.world.federation)
         inbox.receive(session, here, first.envelope, industry.world.handlers, via=inbox.PULL)
     assert _held(college, neighbour, industry.world.federation) == [(1, "current"), (2, "current")]
+
+
+def test_a_stranger_learns_of_no_federation(parents: Parents) -> None:
+    names = {"教育工会", "市总工会", parents.industry.world.federation, parents.territory.world.federation}
+    answers = [
+        httpx_get(parents.app, path)
+        for path in (
+            "/.well-known/gonghui",
+            "/exchange/v1/membership/timestamp.json",
+            "/exchange/v1/membership/timestamp.json?federation=f-another",
+            "/exchange/v1/log/checkpoint",
+            "/exchange/v1/join/n-another",
+        )
+    ]
+    request = parents.industry.world.request(
+        replace(parents.college, signer=stranger()), "ping", {}, audience=parents.college.node_id
+    )
+    bodies = {
+        "membership": b"{}",
+        "join": b"{}",
+        "join/draft": b"{}",
+        "ping?federation=f-another": join_page([request]),
+    }
+    answers += [httpx_post(parents.app, op, body) for op, body in bodies.items()]
+    assert answers[0].status_code == 200
+    for answer in answers:
+        assert answer.status_code < 500
+        assert not [name for name in names if name in answer.text], answer.text
 
 
 def test_a_dead_parent_holds_up_nothing_in_the_other(parents: Parents) -> None:
