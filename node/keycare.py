@@ -66,6 +66,7 @@ class Backup:
     locked: bytes
     shares: tuple[str, ...]
     files: tuple[str, ...]
+    threshold: int
 
 
 def protect(node: Node, actor: Actor) -> list[str]:
@@ -126,15 +127,21 @@ def rotate_sealing_key(node: Node, actor: Actor) -> str:
 
 
 def back_up(node: Node, actor: Actor, *, shares: int, threshold: int) -> Backup:
-    """Return all key files, unlocked, as one file that any `threshold` of `shares` shares open."""
+    """Return all key files, unlocked, as one file that any `threshold` of `shares` shares open; then `note_backup`."""
     check_permission(actor, _WRITE)
     passphrase = find_passphrase(node.folder, node.settings.keys)
     files = {path.name: open_key_file(path, passphrase) for path in key_files(node.folder, node.settings.keys)}
     locked, words = split_keys(files, shares=shares, threshold=threshold)
+    return Backup(locked, tuple(words), tuple(files), threshold)
+
+
+def note_backup(node: Node, actor: Actor, made: Backup) -> None:
+    """Note that there is a backup, once its files are on a disk: what says so before would be believed."""
+    check_permission(actor, _WRITE)
     with node.database.write() as session:
         session.merge(Meta(name=BACKED_UP, value=_digest_of(node)))
-        _write(session, node, actor, "key.backup", files=len(files), shares=shares, threshold=threshold)
-    return Backup(locked, tuple(words), tuple(files))
+        counts = {"files": len(made.files), "shares": len(made.shares), "threshold": made.threshold}
+        _write(session, node, actor, "key.backup", **counts)
 
 
 def digest_of_keys(keyid: str, secret: bytes, sealing_keys: Sequence[X25519PrivateKey]) -> str:

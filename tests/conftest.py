@@ -60,6 +60,7 @@ ONE_DATABASE = {
         "transports/test_restored_log",
         "transports/test_relay",
         "transports/test_sticks_alone",
+        "transports/test_witnessed_by_stick",
         "web/test_any_request",
     ]
 }

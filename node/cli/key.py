@@ -11,6 +11,7 @@ from node import keycare
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json
 from node.config import load_settings
+from node.keyring import sync_folder
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
@@ -107,6 +108,8 @@ def backup(
         names.append(f"share-{number}.txt")
         with new_file(out / names[-1], 0o600) as file:
             file.write((_on_paper(state, number, threshold, shares) + words + "\n").encode())
+    sync_folder(out)
+    keycare.note_backup(state.node, state.actor, made)
     if as_json:
         print_json({"folder": str(out), "files": names, "holds": made.files})
         return

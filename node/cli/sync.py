@@ -9,6 +9,7 @@ from node.cli.state import ERR, OUT, State, print_each, print_json, print_table
 from node.exchange import inbox, status
 from node.exchange.explain import explain
 from node.exchange.reopened import reopen_streams
+from node.exchange.routes import STICK
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, result_as_json, run_now
 from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
@@ -38,11 +39,17 @@ def run(
     if as_json:
         print_json([result_as_json(result) for result in results])
     else:
-        _show(results, state.language)
+        _show(results, state)
     raise typer.Exit(exit_code_of(results))
 
 
-def _show(results: list[PeerResult], language: str) -> None:
+def _show(results: list[PeerResult], state: State) -> None:
+    if not results and state.node.settings.exchange.transport == STICK:
+        OUT.print(
+            "本节点只用介质交换，请运行 / by stick alone, so run: gonghui bundle export --to n-… --out FILE",
+            highlight=False,
+        )
+        return
     if not results:
         OUT.print("没有需要联系的对端 / no peer to call")
         return
@@ -56,7 +63,7 @@ def _show(results: list[PeerResult], language: str) -> None:
                 item.delivered,
                 item.refused,
                 " ".join(f"{verdict}={count}" for verdict, count in sorted(item.received.items())),
-                item.text.in_language(language) if item.state == FAILED and item.text else "",
+                item.text.in_language(state.language) if item.state == FAILED and item.text else "",
             ]
             for item in results
         ],
@@ -76,6 +83,7 @@ def status_(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _show_status(told: dict[str, Any]) -> None:
+    waiting = sorted({reader for readers in told["recovering"].values() for reader in readers})
     facts = {
         "联合体 / federation": told["federation"]["name"] if told["federation"] else "-",
         "上次成功 / last success": told["last_success_at"] or "-",
@@ -84,6 +92,7 @@ def _show_status(told: dict[str, Any]) -> None:
         "待发 / waiting to go": told["outbox"]["waiting"],
         "已送达 / delivered": told["outbox"]["delivered"],
         "被拒 / refused": told["outbox"]["refused"],
+        **({"恢复中，等待答复 / restored, waits for": " ".join(waiting)} if waiting else {}),
         "隔离区 / quarantined": told["quarantined"],
         "等候 / waiting": told["waiting"],
     }

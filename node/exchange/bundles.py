@@ -32,9 +32,10 @@ from node.exchange import mailbox
 from node.exchange.heads import state_heads
 from node.exchange.inbox import FILE, Handlers
 from node.exchange.mailbox import MailboxFull
-from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
+from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, peers_in_need, said_versions
 from node.exchange.refreshing import take_from
 from node.exchange.unpacking import Taken, federation_of, is_ours, open_parcel, take_parcel
+from node.exchange.vouching import vouch_for
 from node.stream.memberlist import find_state, load_list_files
 from node.stream.models import Federation
 from node.stream.outbox import waiting_peers
@@ -96,7 +97,8 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
                 raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
             mailbox.check_may_get(peer, node.clock())
             carried = _carried(session, node, federation, to)
-            packed = pack(session, node, federation, peer, files=files)
+            vouched = vouch_for(session, node, federation, peer.id)
+            packed = pack(session, node, federation, peer, files=files, vouched=vouched)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
     parcels = (*carried, *(item.data for item in packed))
@@ -278,7 +280,7 @@ def _carried(session: Session, node: Node, federation: Federation, to: str) -> l
         return mailbox.list_kept(session, federation.id, to)
     if to != federation.hub_id:
         return []
-    others = waiting_peers(session, federation.id) - {federation.hub_id}
+    others = (waiting_peers(session, federation.id) | peers_in_need(session, node, federation)) - {federation.hub_id}
     peers = [peer for identity in sorted(others) if (peer := find_peer(session, federation.id, identity))]
     active = [peer for peer in peers if is_active(peer, node.clock())]
     return [item.data for peer in active for item in pack(session, node, federation, peer)]

@@ -5,12 +5,14 @@ needs none of it. A sender has a quota. After three months a parcel's bytes go, 
 still wait in the sender's own outbox, and are sent again.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, delete, select, update
 
 from federation.errors import InputRefused, NetworkError
+from federation.parcel import peek_audience, read_parcel
 from node.context import Node
 from node.exchange.models import MailboxParcel
 from node.stream.models import Peer
@@ -95,6 +97,20 @@ def acknowledge(session: Session, recipient: str, parcel_ids: list[str]) -> int:
     """Drop parcels which their recipient has taken in; return how many."""
     mine = (col(MailboxParcel.recipient) == recipient) & col(MailboxParcel.id).in_(parcel_ids)
     return session.execute(delete(MailboxParcel).where(mine)).rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def settle(session: Session, federation_id: str, recipient: str, taken: Mapping[str, int]) -> int:
+    """Drop what a recipient took by stick: by sender up to the number of its parcel; return how many."""
+    rows = session.exec(
+        select(MailboxParcel)
+        .where(MailboxParcel.federation == federation_id, MailboxParcel.recipient == recipient)
+        .where(MailboxParcel.state == KEPT, col(MailboxParcel.sender).in_(taken))
+    ).all()
+    gone = [row for row in rows if peek_audience(read_parcel(row.data))["number"] <= taken[row.sender]]
+    for row in gone:
+        session.delete(row)
+    session.flush()
+    return len(gone)
 
 
 def list_kept(session: Session, federation_id: str, recipient: str) -> list[bytes]:

@@ -29,6 +29,7 @@ from node.stream.standing import is_active
 SIZE = Size(items=49, bytes=900_000)  # with its manifest, a parcel fits into one request
 MAX_PARCELS = 200  # of one visit
 SEND_AGAIN_AFTER = timedelta(hours=1)
+FULL = "mailbox-full"
 _NO_MAILBOX = frozenset({404, 405})
 
 
@@ -47,7 +48,14 @@ def visit_mailbox(node: Node, link: Link, handlers: Handlers, *, wait_seconds: i
     with node.database.write() as session:
         _note_sent(session, node, link.provider.federation, sent)
     for peer in _recipients(node):
-        _put_all(node, link, peer)
+        try:
+            _put_all(node, link, peer)
+        except NetworkError as error:  # one recipient's share is full: the others, and the visit, go on
+            if error.code != FULL:
+                raise
+            taken.codes[error.code] += 1
+            with node.database.write() as session:
+                _note_full(session, node, peer)
     return taken
 
 
@@ -102,6 +110,7 @@ def _recipients(node: Node) -> list[Peer]:
             select(OutboxItem.peer_id)
             .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
             .where(OutboxItem.state == WAITING, OutboxItem.parcel == "", StoredRecord.federation == federation.id)
+            .where((col(OutboxItem.code) != FULL) | (col(OutboxItem.updated_at) <= node.clock() - SEND_AGAIN_AFTER))
             .distinct()
         ).all()
         senders = session.exec(
@@ -166,7 +175,16 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             session.add(state)
 
 
+def _note_full(session: Session, node: Node, peer: Peer) -> None:
+    """Let the outbox say why what waits for this peer is not on its way; it is tried again in an hour."""
+    waiting = (col(OutboxItem.peer_id) == peer.id) & (col(OutboxItem.state) == WAITING) & (col(OutboxItem.parcel) == "")
+    for item in session.exec(select(OutboxItem).where(waiting)).all():
+        item.code, item.updated_at = FULL, node.clock()
+        session.add(item)
+
+
 def _mark(session: Session, node: Node, parcel_id: str, item_ids: tuple[int, ...]) -> None:
     for item in session.exec(select(OutboxItem).where(col(OutboxItem.id).in_(item_ids))).all():
         item.parcel, item.updated_at = parcel_id, node.clock()
+        item.code = "" if item.code == FULL else item.code
         session.add(item)

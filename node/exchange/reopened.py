@@ -9,20 +9,20 @@ said before.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from federation.acceptance import Record
 from federation.documents import dump_document
-from federation.errors import Conflict, GonghuiError, InputRefused
+from federation.errors import Conflict, InputRefused
 from federation.generations import REOPENING, may_reopen
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.audit.events import SYSTEM
 from node.context import Node
+from node.exchange.shown import take_off
 from node.stream.models import OriginBreak, StoredRecord
 from node.stream.recovery import awaited_readers, end_if_answered, own_head, reopen
-from node.stream.service import ABANDONED, CURRENT, PLACEHOLDER, append_record, get_federation, read_content
+from node.stream.service import ABANDONED, CURRENT, PLACEHOLDER, append_record, get_federation
 
 CODE = "stream-reopened"
 
@@ -109,30 +109,5 @@ def give_up(session: Session, node: Node, handlers: Mapping[str, Any], record: R
         session.add(row)
     session.flush()
     for row in shown:
-        _show_before(session, handlers, row)
+        take_off(session, handlers, row)
     return len(rows)
-
-
-def _show_before(session: Session, handlers: Mapping[str, Any], row: StoredRecord) -> None:
-    withdraw = handlers.get(f"{row.kind}:withdraw")
-    if withdraw is None:
-        return
-    withdraw(session, row, {})
-    before = session.exec(
-        select(StoredRecord)
-        .where(StoredRecord.federation == row.federation, StoredRecord.origin == row.origin)
-        .where(StoredRecord.stream == row.stream, StoredRecord.kind == row.kind)
-        .where(StoredRecord.subject == row.subject, StoredRecord.state == CURRENT)
-        .order_by(col(StoredRecord.revision).desc())
-        .limit(1)
-    ).first()
-    if before is None:
-        return
-    try:
-        with session.begin_nested():
-            handlers[before.kind](session, before, read_content(before))
-    except (
-        GonghuiError,
-        IntegrityError,
-    ):  # taken once, but not by what is known now: nothing is shown
-        return

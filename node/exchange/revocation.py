@@ -24,6 +24,7 @@ from node.db import next_number
 from node.exchange.heads import reads_stream
 from node.exchange.inbox import Handlers, judge_again
 from node.exchange.serving import Page
+from node.exchange.shown import take_off
 from node.exchange.witness import active_members, standing_cosignatures
 from node.stream.log import find_index, prove_record
 from node.stream.models import (
@@ -74,9 +75,7 @@ def _take_off(node: Node, key: PeerKey, handlers: Handlers) -> int:
             session.add(stored)
             session.flush()
             count += 1
-            withdraw = handlers.get(f"{stored.kind}:withdraw")
-            if withdraw is not None:
-                withdraw(session, stored, {})
+            take_off(session, handlers, stored)
     return count
 
 

@@ -29,6 +29,7 @@ from node.stream.models import (
 from node.stream.outbox import WAITING, list_undelivered, retry_items
 from node.stream.parents import job_of, list_meant
 from node.stream.peers import list_peers
+from node.stream.recovery import awaited_readers
 from node.stream.service import (
     ABANDONED,
     CARRIED,
@@ -81,6 +82,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "federation": {"id": federation.id, "name": federation.name} if federation else None,
             "hub": bool(federation and federation.hub_id == node.node_id),
             "list": list_standing(session, node.node_id, federation, now) if federation else None,
+            "recovering": _recovering(session, node, federation) if federation else {},
             "last_success_at": last,
             "shown_age_seconds": _age(last, now),
             "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
@@ -94,6 +96,11 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "waiting": _count(session, WaitingDocument, _meant(node, WaitingDocument)),
             "refused": _count(session, RefusedDocument),
         }
+
+
+def _recovering(session: Session, node: Node, federation: Federation) -> dict[str, list[str]]:
+    """Return by own stream who has to answer before a restored node signs in it."""
+    return {stream: sorted(readers) for stream, readers in awaited_readers(session, node, federation).items()}
 
 
 def _meant(node: Node, table: type[StoredRecord | WaitingDocument]) -> ColumnElement[bool]:

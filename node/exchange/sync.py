@@ -50,7 +50,7 @@ from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Federation, Peer
 from node.stream.parents import in_each, list_meant
 from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
-from node.stream.recovery import COMMAND, begin, recognise
+from node.stream.recovery import COMMAND, begin, end_if_answered, recognise
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
@@ -191,7 +191,7 @@ def _round(
 ) -> None:
     """Run the round of the federation in which `node` speaks."""
     if node.settings.exchange.transport != STICK:
-        refresh_list(node, handlers, connect=connect)
+        refresh_list(node, handlers, connect=connect, by_hand=by_hand)
     with node.database.write() as session:
         recognise(session, node)
     publish_members_if_hub(node)
@@ -240,6 +240,7 @@ def recover(node: Node, actor: Actor) -> None:
         at = node.clock()
         for federation in list_meant(session, node) or [get_federation(session, node)]:
             begin(session, node, federation.id, COMMAND, anew=True)
+            end_if_answered(session, node, federation)  # where nobody reads it
         refuse_issued_before(session.connection(), at, node.settings.exchange.request_window_seconds)
         write_audit(session, account_id=actor.account_id, action="node.recover", subject=node.node_id, at=at)
 

@@ -12,15 +12,17 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from federation.acceptance import Outcome, Verdict, open_receipt, read_receipt_payload
-from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
+from federation.envelope import CHECKPOINT_TYPE, COSIGNATURE_TYPE, HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
 from federation.errors import TrustError
 from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel, peek_audience
 from federation.request import signing_member
 from node.context import Node
+from node.exchange import mailbox
 from node.exchange.delivery import TEMPORARY
 from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.exchange.vouching import take_vouched
 from node.stream import recovery
 from node.stream.marks import Head
 from node.stream.memberlist import find_state, note_seen
@@ -31,6 +33,7 @@ from node.stream.peers import find_peer
 from node.stream.service import find_member, get_federation
 
 PAGE = 50
+_OF_LOGS = frozenset({CHECKPOINT_TYPE, COSIGNATURE_TYPE})
 MAX_TOLD = 100  # refusals in one manifest
 UNTOLD = frozenset({*TEMPORARY, "signature-invalid"})  # may go well next time: whoever carries it can spoil a signature
 
@@ -93,11 +96,18 @@ def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str) -> 
     for start in range(0, len(parcel.items), PAGE):
         with node.database.write() as session:
             for envelope in parcel.items[start : start + PAGE]:
+                if envelope.payload_type in _OF_LOGS:
+                    continue
                 outcome = _take_item(session, node, envelope, handlers, via, taken, by=parcel.origin)
                 if outcome is not None:
                     _note_refusal(session, parcel, envelope, outcome)
     with node.database.write() as session:
         _note_says(session, node, parcel)
+        of_logs = [item for item in parcel.items if item.payload_type in _OF_LOGS]
+        if of_logs or parcel.says.witness:
+            federation = get_federation(session, node)
+            codes = take_vouched(session, node, federation, parcel.origin, of_logs, parcel.says.witness)
+            taken.codes += Counter(codes)
     return taken
 
 
@@ -203,6 +213,7 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     _take_refusals(session, node, parcel)
     if get_federation(session, node).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
+        mailbox.settle(session, parcel.federation, parcel.origin, says.settled or {})
 
 
 def _note_cursor(session: Session, parcel: Parcel, node: Node) -> None:

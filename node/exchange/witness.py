@@ -37,6 +37,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.restarts import is_further, note_restart, restart_where_broken
 from node.exchange.serving import Page
+from node.exchange.thinning import thin_out
 from node.stream.log import log_generation, log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
 from node.stream.models import (
@@ -97,6 +98,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
     session.add(row)
     session.flush()
     write_audit(session, account_id=SYSTEM, action="checkpoint.sign", subject=row.id, at=at, size=size)
+    thin_out(session, node.node_id, federation.id, at)
     return row
 
 
@@ -151,7 +153,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
         with node.database.write() as session:
             federation = get_federation(session, node)
             checkpoint = current_checkpoint(session, node, federation)
-            asks = _asks(session, node, federation, checkpoint, link.provider.id)
+            asks = asks_of(session, node, federation, checkpoint, link.provider.id)
             ours = _drop_outdated(session, federation, session.exec(_to_send(federation, link.provider.id)).all())
             held = session.get(WitnessedLog, (federation.id, link.provider.id))
             body = {"asks": asks, "held": held.size if held else 0}
@@ -231,7 +233,7 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
                 restart_where_broken(session, node, federation, data)
             else:
                 take_cosignature(session, node, federation, data)
-        code = _take_asks(session, node, federation, offered, opened.body["asks"])
+        code = take_asks(session, node, federation, offered, opened.body["asks"])
         signed = session.exec(
             select(Cosigned)
             .where(Cosigned.federation == federation.id, Cosigned.origin == caller)
@@ -380,7 +382,7 @@ def _keep(session: Session, item: Cosignature, *, to_send: bool = False) -> Cosi
     return row
 
 
-def _asks(
+def asks_of(
     session: Session, node: Node, federation: Federation, checkpoint: OwnCheckpoint, provider: str
 ) -> list[dict[str, Any]]:
     """Return whom we ask over this provider: itself; over the hub, also the members whose turn it is."""
@@ -409,7 +411,7 @@ def _asks(
     return asks
 
 
-def _take_asks(
+def take_asks(
     session: Session, node: Node, federation: Federation, offered: Checkpoint, asks: list[dict[str, Any]]
 ) -> str:
     """Cosign where we are asked, keep what is for others where we are the hub; return the code of our refusal or ""."""
@@ -417,7 +419,7 @@ def _take_asks(
     members = active_members(session, node, federation)
     for ask in asks:
         if ask["witness"] == node.node_id:
-            code = _cosign_or_say(session, node, federation, offered, ask)
+            code = cosign_or_say(session, node, federation, offered, ask)
         elif federation.hub_id == node.node_id and ask["witness"] in members - {offered.origin}:
             session.merge(
                 WitnessAsk(
@@ -432,9 +434,10 @@ def _take_asks(
     return code
 
 
-def _cosign_or_say(
+def cosign_or_say(
     session: Session, node: Node, federation: Federation, offered: Checkpoint, ask: dict[str, Any]
 ) -> str:
+    """Cosign, or return the code why not; a fork or a cut becomes an alarm."""
     try:
         cosign(session, node, federation, offered, ask["old_size"], [bytes.fromhex(step) for step in ask["path"]])
     except TrustError as error:
@@ -520,7 +523,7 @@ def _take_answer(
         offered = shown.get(ask["origin"])
         if offered is None or offered.origin == node.node_id:
             continue
-        code = _cosign_or_say(session, node, federation, offered, ask)
+        code = cosign_or_say(session, node, federation, offered, ask)
         if code == "witness-size":
             _show_last(session, node, federation, offered.origin)
         held = session.get(WitnessedLog, (federation.id, offered.origin))

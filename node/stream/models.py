@@ -99,6 +99,7 @@ class Peer(SQLModel, table=True):
     failures: int = 0  # in a row; with the three below: back-off, cleared by any verified contact
     next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # a contact after it clears the back-off
+    rest_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # its own `Retry-After`: for lists too
     last_success_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_error: str = ""  # stable code
     skew_seconds: int = 0  # its clock minus ours, at the last verified answer

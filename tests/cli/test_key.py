@@ -187,6 +187,10 @@ def test_any_three_shares_bring_a_lost_node_back(
 
     assert state() == WARNING
     key("protect")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(AssertionError, match="taken"):
+        key("backup", "--out", tmp_path / "taken")
+    assert state() == WARNING, "no file was written"
     key("backup", "--shares", "5", "--threshold", "3", "--out", tmp_path / "paper")
     assert state() == OK
     key("unprotect")

@@ -120,3 +120,27 @@ def test_nobody_hands_a_list_to_a_hub_that_no_member_calls_outdated(union: Union
         answer: httpx.Response = union.net.world.post("membership", lie)
         assert answer.status_code in {400, 403, 422}, answer.text
         assert union.held().files == before
+
+
+def test_a_source_that_asks_for_rest_is_not_asked_for_the_list(union: Union) -> None:
+    world, net = union.net.world, union.net
+    college = union.enrol()
+    net.run(college)
+    called: list[str] = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        called.append(request.url.path)
+        return httpx.Response(503, headers={"retry-after": "600"}, content=b"")
+
+    net.faults["hub"] = busy
+    net.run(college, by_hand=False)
+    asked = len(called)
+    world.clock.forward(minutes=9)
+    net.run(college, by_hand=False)
+    assert len(called) == asked > 0
+    net.run(college)  # by hand
+    assert len(called) > asked
+    del net.faults["hub"]
+    world.clock.forward(minutes=11)
+    net.run(college, by_hand=False)
+    assert union.state(college).error == ""

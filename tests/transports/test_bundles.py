@@ -237,7 +237,7 @@ def test_what_is_no_bundle_for_us_changes_nothing(world: World, pair: tuple[Node
     assert (preview.size_bytes, preview.parcels[0]["code"], preview.parcels[0]["items"]) == (
         len(data),
         "key-unknown",
-        2,  # the record, and what its origin says of the stream
+        3,  # the record, what its origin says of the stream, and its checkpoint
     )
     with world.hub.database.read() as session:
         assert session.exec(select(MailboxParcel)).all() == []
