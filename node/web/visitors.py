@@ -17,6 +17,7 @@ from node.access.sign_in import find_session
 from node.context import Node
 from node.stream.service import find_own, list_federations
 
+OWN_PAGES = "/matrix"  # of what a hub's own members report
 _LANGUAGES = ("zh", "en")
 _LANGUAGE_COOKIE = "gonghui_lang"
 _YEAR_SECONDS = 365 * 24 * 3600
@@ -70,6 +71,8 @@ def _choose_federation(request: Request, node: Node) -> tuple[Node, tuple[tuple[
         if len(joined) < 2:
             return node, ()
         own = find_own(session, node)
+    if own is not None and request.url.path.startswith(OWN_PAGES):
+        return node.within(own.id), ()
     known = {federation.id for federation in joined}
     for asked in (request.query_params.get("federation"), request.cookies.get(_name(request, "federation"))):
         if asked in known:

@@ -49,6 +49,8 @@ def test_a_college_joins_two_federations_by_commands_and_leaves_one(tmp_path: Pa
             assert [notice["title"] for notice in notices] == ["健步走"]
         told = industry.do("ann", "sync", "status", "--json")["federations"]
         assert [one["outbox"]["delivered"] for one in told] == [1, 1]
+        evidence = industry.do("ann", "record", "alarms", "--json")["federations"]
+        assert [one["checkpoint"]["missing"] for one in evidence] == [0, 0], "each hub is a witness of the one log"
         said = {finding["said"] for finding in industry.do("ann", "doctor", "--json")["findings"]}
         assert {name for name in ("教育工会", "市总工会") for one in said if one.startswith(name)} == {
             "教育工会",
