@@ -2,6 +2,7 @@
 
     node.key     signing key, PKCS#8 PEM; absent where a security module signs ([keys] pkcs11_module)
     node.seal    X25519 key that others seal to; older ones, which open older records: node.seal.1 (the oldest), .2 …
+    node.key.next  the signing key that officers are asked to list (`enrol rotate`)
     node.secret  32 bytes, from which keys for one purpose are derived
 
 A file that others may read is refused before it is read. The passphrase comes from `[keys] passphrase_file`, from
@@ -25,6 +26,7 @@ from node.config import KeysSection
 from node.hardware import open_token_signer
 
 KEY_FILE = "node.key"
+NEXT_FILE = f"{KEY_FILE}.next"  # a signing key that was asked for and is not in use yet
 SEAL_FILE = "node.seal"
 SECRET_FILE = "node.secret"  # noqa: S105  a file name
 SECRET_BYTES = 32
@@ -61,6 +63,16 @@ def open_signer(
         pin = _find_secret(folder, keys.pkcs11_pin_file, "gonghui-pin", "GONGHUI_PKCS11_PIN", environ)
         return open_token_signer(keys, pin)
     return read_signer(open_key_file(folder / KEY_FILE, passphrase))
+
+
+def open_key_named(folder: Path, keys: KeysSection, keyid: str) -> Signer | None:
+    """Return this node's key of that id: the next one, or the one that has been turned to since this process began."""
+    passphrase = find_passphrase(folder, keys)
+    for path in (folder / NEXT_FILE, folder / KEY_FILE):
+        signer = read_signer(open_key_file(path, passphrase)) if path.exists() else None
+        if signer is not None and signer.public_key.keyid == keyid:
+            return signer
+    return None
 
 
 def sealing_files(folder: Path) -> list[Path]:

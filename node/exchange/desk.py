@@ -45,7 +45,7 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.membership import publish_members
-from node.stream.memberlist import find_state, open_held, pin, store_list, succeed
+from node.stream.memberlist import find_state, list_signer, open_held, pin, store_list, succeed
 from node.stream.models import Federation, JoinRequest, ListDraft, Peer, PeerKey
 from node.stream.peers import find_peer
 from node.stream.service import find_own
@@ -177,7 +177,7 @@ def _advance(
     row.signed, row.needed = _count(held, draft)
     roll = read_outcome(held, draft).roll
     if row.state == SIGNED:
-        found = complete(held, draft, node.signer, now=node.clock())
+        found = complete(held, draft, list_signer(node, roll), now=node.clock())
         _publish(session, node, found, row, handlers)
     session.add(row)
     session.flush()

@@ -21,6 +21,7 @@ from federation.spoken import says_fingerprint
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
+from node.exchange import desk
 from node.exchange.inbox import Handlers
 from node.exchange.links import Connect, open_client
 from node.exchange.refreshing import refresh_list
@@ -133,6 +134,11 @@ def own_applicant(node: Node) -> Applicant:
 
 def hand_in(node: Node, federation_id: str, file: bytes, key: Key, *, connect: Connect = open_client) -> Sent:
     """Send a request to the hub at one of its addresses; where none can be reached, say so."""
+    with node.database.read() as session:
+        is_hub = session.get_one(Federation, federation_id).hub_id == node.node_id
+    if is_hub:  # it asks its own desk
+        told = desk.receive_request(node, file)
+        return Sent(federation_id, key, file, node.settings.server.public_url or "desk", str(told["state"]))
     problem: GonghuiError | None = None
     for url in _hub_urls(node, federation_id):
         try:

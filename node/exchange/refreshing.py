@@ -25,7 +25,7 @@ from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members
 from node.exchange.routes import STICK
-from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list
+from node.stream.memberlist import find_state, is_seen, list_signer, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.parents import in_each
 from node.stream.peers import list_peers, member_of
@@ -108,7 +108,7 @@ def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
         if not (due or at_once):
             return state.error
         try:
-            files = resign(held.files, node.signer, now=now)
+            files = resign(held.files, list_signer(node, held.roll), now=now)
             found = refresh(state.root, held.files, files.get, federation=federation_id, now=now)
         except GonghuiError as error:
             state.error, state.tried_at = error.code, now

@@ -19,11 +19,9 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange.enrolling import Sent, hand_in, own_applicant
 from node.exchange.links import Connect, open_client
-from node.keyring import KEY_FILE, find_passphrase, lock_name, open_key_file
+from node.keyring import KEY_FILE, NEXT_FILE, find_passphrase, lock_name, open_key_file
 from node.stream.memberlist import open_held
 from node.stream.service import get_federation, list_federations
-
-NEXT_FILE = f"{KEY_FILE}.next"
 
 
 def request_rotation(node: Node, actor: Actor, *, connect: Connect = open_client) -> Sent:

@@ -1,6 +1,6 @@
 """From a node's request to the changes of the list that grant it."""
 
-from federation.changes import Change, add_key, add_member, come_back, describe, key_entry, replace_key
+from federation.changes import Change, add_key, add_member, come_back, describe, hand_over, key_entry, replace_key
 from federation.enrolment import JOIN, REPLACE, ROTATE, EnrolmentRequest, read_request
 from federation.errors import Conflict, TrustError
 from federation.keys import public_pem, read_public_key
@@ -12,7 +12,7 @@ def changes_of(held: MemberList, data: bytes) -> list[Change]:
     """Return the changes that grant a request; raise TrustError or Conflict where the list forbids it.
 
     `join` adds a member, or takes one that left in again; `rotate` adds a key beside the present one, which must have
-    signed too; `replace` revokes what was there as of the request.
+    signed too, and at the hub lets it sign the list; `replace` revokes what was there as of the request.
     """
     request = read_request(data)
     if request.federation not in {"", held.federation}:
@@ -30,7 +30,9 @@ def changes_of(held: MemberList, data: bytes) -> list[Change]:
                 "更换密钥的申请没有用现有密钥签名。密钥遗失时请用 gonghui enrol replace。",
                 "The present key has not signed this rotation. Where it is lost, use `gonghui enrol replace`.",
             )
-        return [add_key(known.id, pem), _reached(request)]
+        key = request.key.keyid  # of the hub: root names the one that signs the list
+        takes_over = [hand_over(known.id, key)] if known.id == held.roll.hub else []
+        return [add_key(known.id, pem), *takes_over, _reached(request)]
     if request.kind == REPLACE and request.issued_at is not None:
         return [replace_key(known.id, pem, request.issued_at), _reached(request)]
     raise Conflict("request-kind", "不认识的申请类型，请升级。", "Unknown kind of request; update this program.")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
+from securesystemslib.signer import Signer
 from sqlalchemy import bindparam
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, delete, select
@@ -17,9 +18,10 @@ from federation.anchor import build_anchor
 from federation.errors import TrustError
 from federation.membership import Files, MemberList, open_list
 from federation.metadata import TARGETS
-from federation.roll import KeyEntry, MemberEntry
+from federation.roll import KeyEntry, MemberEntry, Roll
 from node.audit import write_audit
 from node.context import Node
+from node.keyring import open_key_named
 from node.prepared import Prepared
 from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
@@ -98,6 +100,16 @@ def _higher(seen: Mapping[str, int], versions: Mapping[str, object]) -> dict[str
         for role, version in versions.items()
         if type(version) is int and seen.get(role, 0) < version < 2**53
     }
+
+
+def list_signer(node: Node, roll: Roll) -> Signer:
+    """Return the hub's key that root names for timestamp and snapshot.
+
+    While the hub turns its key that is another than the one which a running process began with.
+    """
+    if node.signer.public_key.keyid == roll.hub_keyid:
+        return node.signer
+    return open_key_named(node.folder, node.settings.keys, roll.hub_keyid) or node.signer
 
 
 def store_list(session: Session, node: Node, found: MemberList, *, source: str) -> None:

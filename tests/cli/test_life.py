@@ -190,6 +190,37 @@ def move(town: Town, college: str) -> None:
 
 
 @long_form
+def test_the_hub_turns_its_own_key_and_loses_it(town: Town) -> None:
+    """Its key signs the list too: officers name the next one in root, and the running hub signs by it at once."""
+    running, old = town.at("hub").running[-1], town.keyid("hub")
+    new = town.do("hub", "enrol", "rotate", "--json")
+    town.approve(new["id"])
+    town.change("enrol", "rename", NAMES["cat"], "丙大学")
+    first = town.write("ann", "换钥期间")
+    town.sync("ann", "ben")
+    assert town.do("hub", "enrol", "status", "--json")["key_turned"]
+    town.change("enrol", "rename", NAMES["ben"], "乙大学")
+    assert running.stop() == 0
+    town.serve("hub")
+    assert town.keyid("hub") == new["keyid"] != old
+    town.change("enrol", "retire", NAMES["hub"], old)
+    second = town.write("ann", "换钥之后")
+    town.sync("ann", "ben")
+    assert [town.state_of("ben", record) for record in (first, second)] == ["current", "current"]
+    # and then its disk with the key is lost
+    town.end()
+    (town.path / "hub" / "node.key").unlink()
+    town.do("hub", "key", "new", "--json")
+    town.serve("hub")
+    asked = town.do("hub", "enrol", "replace", "--json")
+    town.approve(asked["id"])
+    third = town.write("ann", "补钥之后")
+    town.sync("ann", "ben")
+    assert town.state_of("ben", third) == "current"
+    assert town.do("ben", "sync", "status", "--json")["list"]["warnings"] == []
+
+
+@long_form
 def test_a_hub_that_would_not_go_is_left_alone(town: Town) -> None:
     """It runs on, signs what it had every day and tells nobody; with the file at hand that holds no college back."""
     take_over(town)
