@@ -27,7 +27,7 @@ from node.stream.models import (
     WaitingDocument,
 )
 from node.stream.outbox import WAITING, list_undelivered, retry_items
-from node.stream.parents import list_meant
+from node.stream.parents import job_of, list_meant
 from node.stream.peers import list_peers
 from node.stream.recovery import awaited_readers
 from node.stream.service import (
@@ -73,7 +73,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
     now = node.clock()
     with node.database.read() as session:
         federation = find_federation(session, node)
-        job = find_lease(session, SYNC_JOB)
+        job = find_lease(session, job_of(session, node, SYNC_JOB))
         peers = _peers(session, node, federation, now) if federation else []
         called = [peer["last_success_at"] for peer in peers if peer["called"]]
         last = max((at for at in called if at is not None), default=None)

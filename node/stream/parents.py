@@ -26,6 +26,21 @@ def list_meant(session: Session, node: Node) -> list[Federation]:
     return [federation] if federation else []
 
 
+def list_places(session: Session, node: Node) -> list[Node]:
+    """Return the node as it speaks in each of its federations, the first joined first; itself where there is but one.
+
+    What runs by itself runs for each place apart, so that a parent that keeps one busy for hours delays no other.
+    """
+    joined = list_federations(session)
+    return [node.within(one.id) for one in joined] if len(joined) > 1 else [node]
+
+
+def job_of(session: Session, node: Node, name: str) -> str:
+    """Return under which name a job runs for the federation in which `node` speaks: for the first, its own."""
+    first = list_places(session, node)[0]
+    return name if node.federation in {"", first.federation} else f"{name}:{node.federation}"
+
+
 def in_each(node: Node, work: Callable[[Node], T]) -> list[T]:
     """Do `work` in each federation that is meant; return what came of each, in the order they were joined.
 

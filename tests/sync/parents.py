@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -12,6 +13,7 @@ from node.exchange.api import router
 from node.exchange.membership import publish_members_if_hub
 from node.exchange.membership_api import router as membership
 from node.stream.models import Federation
+from node.stream.service import list_federations
 from tests.exchange.conftest import START, Seen, Turn, World
 from tests.sync.conftest import Net
 
@@ -54,7 +56,8 @@ def found_second(net: Net, host: str = "territory") -> Net:
 def join(net: Net, college: Node, url: str) -> None:
     """Let a college join a further federation, as an enrolment would."""
     with college.database.write() as session:
-        session.add(Federation(id=net.world.federation, name="市总工会", hub_id=net.world.hub.node_id, joined_at=START))
+        at = START + timedelta(minutes=len(list_federations(session)))
+        session.add(Federation(id=net.world.federation, name="市总工会", hub_id=net.world.hub.node_id, joined_at=at))
     net.world.introduce(college, net.world.hub)
     net.world.introduce(net.world.hub, college)
     net.address(college, net.world.hub, url)

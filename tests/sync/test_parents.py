@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 from fastapi import FastAPI
 from sqlmodel import SQLModel, col, select
 
@@ -15,6 +16,7 @@ from federation.envelope import RECEIPT_TYPE, join_page, read_envelope, sign, sp
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import new_identifier, public_pem
 from federation.statements import build_checkpoint
+from node import jobs
 from node.access.permissions import SYSTEM
 from node.context import Node
 from node.db import Database
@@ -23,6 +25,7 @@ from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.hub import get_own_federation
 from node.exchange.membership import publish_members_if_hub
 from node.exchange.restarts import restart_where_broken
+from node.exchange.status import SYNC_JOB, sync_status
 from node.stream.log import log_generation
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.service import find_federation, find_home, get_named
@@ -296,6 +299,29 @@ def test_a_dead_parent_holds_up_nothing_in_the_other(parents: Parents) -> None:
         territory.world.hub.node_id: "failed",
     }
     assert _held(industry.world.hub, college, industry.world.federation) == [(1, "current")]
+
+
+def test_each_federation_has_its_own_rhythm(parents: Parents) -> None:
+    """A parent that keeps its round busy for hours holds up no round of the other: they are jobs of their own."""
+    industry, territory, college = parents.industry, parents.territory, parents.college
+    scheduler = BackgroundScheduler()
+    jobs.follow_federations(scheduler, college, industry.world.handlers)
+    later = found_second(industry, "later")
+    join(later, college, "http://later")
+    for _ in range(2):
+        jobs.follow_federations(scheduler, college, industry.world.handlers)
+    names = {f"{job}:{net.world.federation}" for job in (SYNC_JOB, jobs.LIST_JOB) for net in (territory, later)}
+    assert {job.id for job in scheduler.get_jobs()} == names
+    for net in (industry, territory, later):
+        net.address(college, net.world.hub, "http://127.0.0.1:9")  # where nobody answers
+    first, _ = jobs.default_jobs(college, industry.world.handlers)
+    assert jobs.run_if_due(college, first)
+    assert [net.peer(college, net.world.hub).failures for net in (industry, territory, later)] == [1, 0, 0]
+    assert scheduler.get_job(f"{SYNC_JOB}:{territory.world.federation}").func()
+    assert [net.peer(college, net.world.hub).failures for net in (industry, territory, later)] == [1, 1, 0]
+    told = sync_status(college.within(territory.world.federation), SYSTEM)
+    assert told["last_run_at"] == college.clock()
+    assert sync_status(college.within(later.world.federation), SYSTEM)["last_run_at"] is None
 
 
 def test_a_provinces_hub_is_a_member_of_the_nations_federation(parents: Parents) -> None:
