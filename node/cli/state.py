@@ -65,7 +65,7 @@ class State:
             node.clock(),
             account_id=actor.account_id if actor else NETWORK,
             action="access.refuse",
-            subject=f"gonghui {word}",
+            subject=f"gonghui:{word}",
             result=error.code,
         )
 

@@ -207,10 +207,16 @@ def _find(desk: Desk, name: str) -> bytes:
     path = Path(name)
     data = path.read_bytes() if path.is_file() else desk.find(name)
     if data is None:
-        raise InputRefused(
-            "request-unknown", f"没有申请或草稿 {name[:80]}。", f"There is no request or draft {name[:80]}."
-        )
+        raise _unknown(name)
     return data
+
+
+def _unknown(name: str) -> InputRefused:
+    return InputRefused(
+        "request-unknown",
+        f"没有待批的申请或草稿 {name[:80]}，也没有这个文件。请核对编号。",
+        f"No request or draft {name[:80]} is open, nor is there such a file. Compare the id.",
+    )
 
 
 def _load(desk: Desk, name: str, held: MemberList | None) -> Draft | list[_Found]:
@@ -222,6 +228,8 @@ def _load(desk: Desk, name: str, held: MemberList | None) -> Draft | list[_Found
         return [_Found(read_request(data), data)]
     waiting = [item for item in document["requests"] if item.get("state") in {"pending", "proposed"}]
     waiting = [item for item in waiting if held and _is_vouched(held, item)] or waiting
+    if not waiting:
+        raise _unknown(name)
     if len(waiting) != 1:
         prints = "，".join(str(item.get("request", ""))[:16] for item in waiting)
         raise Conflict(
