@@ -50,6 +50,7 @@ ONE_DATABASE = {
         "releases/test_two_parents",
         "sync/test_algorithms",
         "sync/test_evidence",
+        "sync/test_lying_parents",
         "sync/test_revocation",
         "transports/test_bundles",
         "transports/test_client_certificates",
