@@ -4,20 +4,26 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from argon2 import PasswordHasher
 from sqlmodel import col, select
 
 from federation.errors import Conflict, NotPermitted
 from federation.grants import NODES, write_grants
 from federation.keys import new_identifier
+from node.access import passwords
+from node.access.models import Account
 from node.activities import service as notices
 from node.activities.draft import Draft
 from node.activities.models import Notice
+from node.app import create_app
 from node.handlers import HANDLERS
 from node.indicators import release as service
 from node.indicators.models import Release
 from node.stream.listed import keep_listed
 from node.stream.models import Federation, StoredRecord
 from node.stream.service import read_content
+from tests.access.conftest import PASSWORD
+from tests.web.conftest import Browser, forms_of
 
 from .conftest import ANN, BEN, Office, roster_text
 
@@ -118,3 +124,22 @@ def test_a_notice_goes_to_both_and_is_said_once_at_home(small_office: Office) ->
     with node.database.read() as session:
         assert [shown.notice.id for shown in notices.list_notices(session, node, ANN)] == [made.id]
         assert len(session.exec(select(Notice)).all()) == 2
+
+
+def test_the_approvers_page_says_to_whom_it_goes(small_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", quick)
+    passwords._nobodys_hash.cache_clear()
+    node = small_office.node
+    _join(small_office, "市总工会", ["MEM.all"])
+    release = small_office.prepare()
+    with node.database.write() as session:
+        session.get_one(Account, BEN.account_id).password_hash = quick.hash(PASSWORD)
+    browser = Browser(node, create_app(node))
+    assert browser.sign_in(BEN.name).status_code == 303
+    page = browser.get(f"/releases/{release.id}")
+    assert "发往" in page.text
+    assert page.text.index("市总工会") < page.text.index("MEM.all"), "and which of its tables"
+    shown = browser.follow(browser.send(page, f"/releases/{release.id}/approve"))
+    assert shown.text.count("已发出") == 2
+    assert f"/releases/{release.id}/approve" not in [form.action for form in forms_of(shown)]
