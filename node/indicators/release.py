@@ -24,6 +24,7 @@ from node.context import Node
 from node.db import last_number, lock_number
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, Order, draft_contents
+from node.indicators.ledger import enter_record
 from node.indicators.models import Release, ReleaseItem
 from node.indicators.past import digest_of, list_published, load_past
 from node.indicators.service import is_over
@@ -288,6 +289,7 @@ def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, 
         content=item.content,
     )
     take(session, record, read_object(item.content))
+    enter_record(session, record)
     item.record_id = record.id
     session.add(item)
     return record
