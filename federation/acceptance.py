@@ -37,6 +37,7 @@ from federation.envelope import (
     read_envelope,
 )
 from federation.errors import TrustError
+from federation.generations import REOPENING, may_reopen
 from federation.grants import ALL, HUB, HUB_KINDS, NO_GRANT, Grants, dataflow_of
 from federation.keys import Member
 from federation.request import signing_member
@@ -103,6 +104,7 @@ class Refusal:
     sequence: int
     code: str
     issued_at: datetime
+    own_word: bool = False  # by the record's own origin: then its id is what the origin says stands there
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Outcome:
     have: int = 0  # with `sequence-gap`: the highest sequence held of that stream
     conflicts_with: str = ""  # with `equivocation` and `previous-mismatch`: the id held before
     refusal: Refusal | None = None
+    known: int | None = None  # of a record that begins a stream anew: the last place that its origin still knows
 
 
 @dataclass(frozen=True)
@@ -382,7 +385,7 @@ def _place(record: Record, memory: Memory) -> Outcome:
         before = memory.find_head(record.origin, record.stream)
         have = before.sequence if before else 0
         if record.sequence != have + 1:
-            return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
+            return _away(record, memory, outcome, have)
     elif not there.placeholder:
         if there.id != record.id:
             return replace(outcome, verdict=Verdict.REFUSED, code="equivocation", conflicts_with=there.id)
@@ -397,6 +400,20 @@ def _place(record: Record, memory: Memory) -> Outcome:
     if record.previous != held and not vouched:  # two ids at the place before: a contradiction
         return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=held)
     return outcome
+
+
+def _away(record: Record, memory: Memory, outcome: Outcome, have: int) -> Outcome:
+    """Place a record that begins its stream anew after one that is known here; else it leaves a gap.
+
+    A free place before the head was left out for good when the stream began anew.
+    """
+    if record.sequence <= have:
+        return replace(outcome, verdict=Verdict.REFUSED, code="stream-reopened")
+    known = memory.find_record(record.previous) if record.previous else None
+    ours = known is not None and (known.origin, known.stream) == (record.origin, record.stream)
+    if may_reopen(record.sequence) and (ours or not record.previous):
+        return replace(outcome, known=known.sequence if known else 0)
+    return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
 
 
 def _check_key(record: Record, memory: Memory) -> None:
@@ -415,6 +432,8 @@ def _check_key(record: Record, memory: Memory) -> None:
 
 def check_grant(record: Record, member: Member | None, grants: Grants | None) -> None:
     """Step 12: its origin may say this kind, in this schema, and all its readers may read that; raise TrustError."""
+    if record.kind == REOPENING:  # what an origin says of its own stream needs no grant
+        return
     if grants is None:  # none are signed: an earlier federation
         allowed = record.kind not in HUB_KINDS or bool(member and member.is_hub)
     else:
@@ -480,15 +499,26 @@ def _accept_refusal(envelope: Envelope, memory: Memory, reader: Reader) -> Outco
         named["sequence"],
         payload["code"],
         read_time(payload["issued_at"]),
+        own_word=named["origin"] == member.id,
     )
     outcome = Outcome(Verdict.PLACED, payload["code"], named["id"], refusal=refusal)
-    if memory.find_record(refusal.record_id) or memory.find_at(refusal.origin, refusal.stream, refusal.sequence):
+    there = memory.find_at(refusal.origin, refusal.stream, refusal.sequence)
+    if there is not None and there.id != refusal.record_id and refusal.own_word:  # its record here says otherwise
+        verdict, code = (Verdict.DUPLICATE, "") if there.placeholder else (Verdict.REFUSED, "equivocation")
+        return replace(outcome, verdict=verdict, code=code, conflicts_with=there.id)
+    if there or memory.find_record(refusal.record_id):
         return replace(outcome, verdict=Verdict.DUPLICATE)
     head = memory.find_head(refusal.origin, refusal.stream)
     have = head.sequence if head else 0
     if refusal.sequence != have + 1:
         return replace(outcome, verdict=Verdict.WAITING, code="sequence-gap", have=have)
     return outcome
+
+
+def is_own_word(envelope: bytes) -> bool:
+    """Tell whether a refusal whose signature was checked is by the origin of the record that it names."""
+    said = read_receipt_payload(read_envelope(envelope))
+    return bool(said["issuer"] == said["record"]["origin"])
 
 
 def read_receipt_payload(envelope: Envelope) -> dict[str, Any]:

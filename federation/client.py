@@ -22,7 +22,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -142,9 +143,12 @@ class PeerClient:
         """Post a page to one endpoint of the exchange and return the page it answers, unverified."""
         return self._fetch("POST", EXCHANGE + op, body, self.limits.max_bytes)
 
-    def fetch_membership(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
-        """Fetch one file of the peer's copy of the member list, unverified; return None where it has none such."""
-        return self.fetch_file(MEMBERSHIP + path, max_bytes)
+    def fetch_membership(self, path: str, max_bytes: int = MAX_PAGE_BYTES, *, federation: str = "") -> bytes | None:
+        """Fetch one file of the peer's copy of the member list, unverified; return None where it has none such.
+
+        `federation` says of which, for a peer that may be in several; "" is its own where it is a hub.
+        """
+        return self.fetch_file(MEMBERSHIP + path + (f"?federation={federation}" if federation else ""), max_bytes)
 
     def fetch_file(self, path: str, max_bytes: int = MAX_PAGE_BYTES) -> bytes | None:
         """Fetch what lies at `/exchange/v1/<path>`, unverified; return None where there is nothing."""
@@ -178,7 +182,7 @@ class PeerClient:
             if response.status_code != 200:
                 small = kind == "application/problem+json"
                 problem = _read_body(response, MAX_SMALL_BYTES, deadline) if small else b""
-                _raise_status(response.status_code, problem, response.headers.get("retry-after", ""))
+                _raise_status(response.status_code, problem, _read_wait(response.headers))
             if kind != "application/json":
                 _refuse_type()
             return _read_body(response, max_bytes, deadline)
@@ -436,12 +440,33 @@ def _too_large(max_bytes: int) -> NoReturn:
     )
 
 
-def _raise_status(status: int, problem: bytes, retry_after: str = "") -> NoReturn:
+def _read_wait(headers: httpx.Headers) -> int:
+    """Return how long `Retry-After` asks us to wait, at most a day; 0 where it says nothing that can be read.
+
+    It is a number of seconds or a date, which is compared with the sender's own `Date`: its clock may differ from ours.
+    """
+    told = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(told):
+        return min(int(told), MAX_RETRY_AFTER)
+    until, since = _read_date(told), _read_date(headers.get("date", "")) or datetime.now(UTC)
+    wait = round((until - since).total_seconds()) if until else 0
+    return min(max(wait, 0), MAX_RETRY_AFTER)
+
+
+def _read_date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _raise_status(status: int, problem: bytes, wait_seconds: int) -> NoReturn:
     """Raise what a refusal says, by its code; its words are a stranger's and are left out.
 
-    Where it names a time to wait, in seconds and within a day, that goes along as `retry_after_seconds`.
+    Where it names a time to wait, that goes along as `retry_after_seconds`.
     """
-    wait = {"retry_after_seconds": min(int(retry_after), MAX_RETRY_AFTER)} if _SECONDS.fullmatch(retry_after) else {}
+    wait = {"retry_after_seconds": wait_seconds} if wait_seconds else {}
     if problem:
         try:
             told = read_object(problem, max_bytes=MAX_SMALL_BYTES)

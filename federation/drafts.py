@@ -11,7 +11,7 @@ What a draft can hold: targets alone (members, documents), root and targets (off
 the new officers sign, where the one who signed the present one may go), or hold alone.
 
 A hold outdates no draft but another hold: one officer must not stop what t officers sign, least of all his own removal.
-So a draft without a hold does not mind one, and a hold beside a root takes a version that one officer does not reach.
+So a draft without a hold does not mind one, and a hold beside targets takes a version that one officer does not reach.
 """
 
 import json
@@ -41,7 +41,19 @@ from federation.metadata import (
     target_name,
     version_in,
 )
-from federation.roll import HOLD_DAYS, HOLDS, Hold, Officer, Roll, read_holds, read_roll, write_holds, write_roll
+from federation.roll import (
+    ACTIVE,
+    HOLD_DAYS,
+    HOLDS,
+    SUSPENDED,
+    Hold,
+    Officer,
+    Roll,
+    read_holds,
+    read_roll,
+    write_holds,
+    write_roll,
+)
 from federation.validation import check_schema
 
 MAX_DRAFT_BYTES = 8_388_608
@@ -124,10 +136,18 @@ def propose(held: MemberList, *changes: Change, now: datetime, renew_root: bool 
     changed = {path: data for path, data in files.items() if known.get(path) != data}
     restart = roll.hub_keyid != old.hub_keyid
     removed = {officer.keyid for officer in old.officers} - {officer.keyid for officer in roll.officers}
-    if removed or (restart and held.versions[HOLD]):  # who signed the present hold, or signs one now, may be gone then
-        changed[HOLDS] = write_holds(held.placed)
+    holds = tuple(hold for hold in held.placed if not _resumed(old, roll, hold.member))
+    # who signed the present hold, or signs one now, may be gone then
+    if removed or (restart and held.versions[HOLD]) or holds != held.placed:
+        changed[HOLDS] = write_holds(holds)
         metadata[HOLD] = new_hold(changed[HOLDS], _next_hold(held, restart=restart, leap=HOLD_LEAP), now)
     return Draft(roll.federation, _base(held), metadata, changed)
+
+
+def _resumed(old: Roll, new: Roll, member_id: str) -> bool:
+    """Tell whether t officers let a member speak again: nobody's hold from before outlives that."""
+    states = [roll.members[member_id].status for roll in (old, new) if member_id in roll.members]
+    return states == [SUSPENDED, ACTIVE]
 
 
 def place_hold(
@@ -342,11 +362,12 @@ def _follows(held: MemberList | None, draft: Draft) -> bool:
     base = _base(held)
     following = {role: check_metadata(data, role).signed.version for role, data in draft.metadata.items()}
     hold = following.pop(HOLD, None)
-    fixed = (ROOT, TARGETS) if hold is None or ROOT in following else (ROOT, TARGETS, HOLD)
+    beside = TARGETS in following  # t officers sign it with the rest: no single one's hold outdates it
+    fixed = (ROOT, TARGETS) if hold is None or beside else (ROOT, TARGETS, HOLD)
     if any(draft.base[role] != base[role] for role in fixed):
         return False
-    if hold is not None and ROOT in following:  # under a new hub key it may begin anew; else a reader refuses that
-        fits = hold == 1 or hold > base[HOLD]
+    if hold is not None and beside:  # under a new hub key it may begin anew; else a reader refuses that
+        fits = hold > base[HOLD] or (hold == 1 and ROOT in following)
     else:
         fits = hold is None or hold == base[HOLD] + 1
     return fits and all(version == base[role] + 1 for role, version in following.items())

@@ -15,6 +15,8 @@ what they bring is told apart by id and sequence. The manifest is believed only 
     misses     records that the origin knows to lack
     refused    records of the audience that the origin refused without a receipt, and why
     held       the last record that the origin holds of each of the audience's streams
+    witness    how far the origin holds the audience's log, and who is asked to cosign which enclosed checkpoint
+    settled    by origin: the highest number of the parcels which the audience carried that this origin has taken in
     lost       the origin was restored: how far it still has its own streams, so that the audience gives back the rest
     number     grows; an older manifest says nothing that a newer one did not replace
 
@@ -79,6 +81,8 @@ class Says:
     membership: Mapping[str, int] | None = None  # role -> version
     refused: Mapping[str, str] | None = None  # record id -> code
     held: Mapping[str, tuple[int, str]] | None = None  # the audience's stream -> last sequence and its record's id
+    witness: Mapping[str, Any] | None = None  # size, generation, asks: as in the schema
+    settled: Mapping[str, int] | None = None  # another origin -> number of its parcel
     lost: Mapping[str, int] | None = None  # own stream -> last sequence; None: nothing was lost
 
 
@@ -143,6 +147,10 @@ def build_parcel(
         payload["refused"] = [{"id": identity, "code": code} for identity, code in sorted(says.refused.items())]
     if says.held is not None:
         payload["held"] = [{"stream": name, "sequence": at, "id": record} for name, (at, record) in says.held.items()]
+    if says.witness is not None:
+        payload["witness"] = dict(says.witness)
+    if says.settled:
+        payload["settled"] = [{"origin": name, "number": number} for name, number in sorted(says.settled.items())]
     if says.lost is not None:
         payload["lost"] = [{"stream": name, "sequence": at} for name, at in says.lost.items()]
     check_schema("parcel.v1", payload)
@@ -219,6 +227,8 @@ def check_parcel(raw: RawParcel, find_member: Callable[[str], Member | None], fe
         payload["membership"],
         {item["id"]: item["code"] for item in payload.get("refused", ())},
         {item["stream"]: (item["sequence"], item["id"]) for item in payload["held"]} if "held" in payload else None,
+        payload.get("witness"),
+        {item["origin"]: item["number"] for item in payload.get("settled", ())},
         {item["stream"]: item["sequence"] for item in payload["lost"]} if "lost" in payload else None,
     )
     return Parcel(

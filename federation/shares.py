@@ -39,14 +39,16 @@ def join_keys(locked: bytes, shares: Sequence[str]) -> dict[str, bytes]:
     Raise TrustError where they belong to another file.
     """
     words = [" ".join(share.lower().split()) for share in shares]
+    for number, share in enumerate(words, 1):
+        _check_spelling(number, share)
     try:
         needed = Share.from_mnemonic(words[0]).member_threshold if words else 0  # the library takes no more than these
         key = combine_mnemonics(list(dict.fromkeys(words))[:needed])
     except MnemonicError:  # its message may quote a share
         raise InputRefused(
             "shares-unfit",
-            "份额不足、有误，或不属于同一份备份。请核对每个词，并凑足门限数。",
-            "Too few shares, a misspelt one, or shares of different backups. Compare each word; give enough of them.",
+            "份额不足，或不属于同一份备份。请凑足门限数。",
+            "Too few shares, or shares of different backups. Give enough of one backup.",
         ) from None
     content = read_object(unlock(locked, BACKUP_NAME, key))
     files: dict[str, bytes] = {}
@@ -55,3 +57,16 @@ def join_keys(locked: bytes, shares: Sequence[str]) -> dict[str, bytes]:
             raise TrustError("lock-unknown", "不认识的备份内容。", "The backup holds something unknown.")
         files[name] = base64.b64decode(text)
     return files
+
+
+def _check_spelling(number: int, share: str) -> None:
+    """Raise InputRefused naming which share has a mistyped word: each carries a checksum. None of it is quoted."""
+    try:
+        Share.from_mnemonic(share)
+    except MnemonicError:
+        raise InputRefused(
+            "share-misspelt",
+            f"第 {number} 份份额有错字或缺词，请逐词核对。",
+            f"Share no. {number} has a mistyped or missing word; compare it word by word.",
+            number=number,
+        ) from None

@@ -161,7 +161,7 @@ def open_cosignature(data: bytes, find_member: FindMember, *, kept: bool = False
     """
     envelope, payload = _open(data, COSIGNATURE_TYPE, "cosignature.v1", "witness", find_member, older_keys=kept)
     if kept:
-        _check_in_time(envelope, find_member, read_time(payload["cosigned_at"]))
+        check_in_time(envelope, find_member, read_time(payload["cosigned_at"]))
     return Cosignature(
         envelope.id,
         envelope.raw,
@@ -201,7 +201,7 @@ def open_heads(data: bytes, find_member: FindMember, *, kept: bool = False) -> H
     """Verify and read a heads statement; raise TrustError. One that is `kept` may be of a key retired later."""
     envelope, payload = _open(data, HEADS_TYPE, "heads.v1", "issuer", find_member, older_keys=kept)
     if kept:
-        _check_in_time(envelope, find_member, read_time(payload["issued_at"]))
+        check_in_time(envelope, find_member, read_time(payload["issued_at"]))
     heads = tuple(Head(head["origin"], head["sequence"], head["id"]) for head in payload["heads"])
     if len({head.origin for head in heads}) != len(heads):
         raise TrustError("heads-double", "同一流出现两次。", "A stream stands twice in one statement.")
@@ -239,7 +239,7 @@ def _open(
     return envelope, payload
 
 
-def _check_in_time(envelope: Envelope, find_member: FindMember, at: datetime) -> None:
+def check_in_time(envelope: Envelope, find_member: FindMember, at: datetime) -> None:
     """Raise TrustError where the key was revoked, or retired before `at`."""
     member = signing_member(envelope, find_member, older_keys=True)
     if member.revoked_at is not None:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -317,11 +317,30 @@ def check_peers(patient: Patient) -> Iterator[Finding]:
     """See that the hub answers, with the key that was pinned."""
     try:
         with patient.database.read() as session:
-            hub = session.exec(select(Peer).where(col(Peer.is_hub))).first()
+            present = select(Federation).where(col(Federation.left_at).is_(None)).order_by(col(Federation.joined_at))
+            joined = session.exec(present).all()
+            known = session.get(Meta, NODE_ID)
+            own = known.value if known else ""
+            hubs = [(one, session.get(Peer, (one.id, one.hub_id))) for one in joined if one.hub_id != own]
     except _UNREADABLE:
         return
-    if patient.settings.hub.enabled:
+    if patient.settings.hub.enabled and not hubs:
         return
+    if not hubs:
+        yield from _check_hub(patient, None)
+    for federation, hub in hubs:
+        named = federation.name if len(joined) > 1 else ""
+        yield from (_of(finding, named) for finding in _check_hub(patient, hub))
+
+
+def _of(finding: Finding, name: str) -> Finding:
+    """Say of which federation a finding is, where there are several."""
+    if not name:
+        return finding
+    return replace(finding, said=Text(f"{name}：{finding.said.zh}", f"{name}: {finding.said.en}"))
+
+
+def _check_hub(patient: Patient, hub: Peer | None) -> Iterator[Finding]:
     if hub is None or not hub.url:
         said = Text("尚未加入联合体", "this node has joined no federation")
         command = "gonghui enrol request --anchor FILE"
@@ -360,18 +379,38 @@ def check_list(patient: Patient) -> Iterator[Finding]:
     try:
         with patient.database.read() as session:
             states = session.exec(select(MemberListState)).all()
-            hubs = set(session.exec(select(Federation.hub_id)).all())
             known = session.get(Meta, NODE_ID)
+            joined = {one.id: one for one in session.exec(select(Federation)).all() if one.left_at is None}
     except _UNREADABLE:
         return
+    is_hub = known is not None and known.value in {one.hub_id for one in joined.values()}
+    if is_hub != patient.settings.hub.enabled and any(state.expires_at is not None for state in states):
+        yield _other_hub(is_hub=is_hub)
     for state in states:
-        is_hub = known is not None and known.value in hubs
-        warnings = list_warnings(state, patient.clock(), is_hub=is_hub)
-        for warned in warnings:
-            code = TrustError.exit_code if warned.serious else 0
-            yield Finding("list", ERROR if warned.serious else WARNING, warned.text, warned.mend, code)
-        if not warnings:
-            yield Finding("list", OK, Text("成员名录有效", "the member list is fresh"))
+        federation = joined.get(state.federation)
+        if federation is None and joined:  # left, or founded anew as another
+            continue
+        is_hub = federation is not None and known is not None and federation.hub_id == known.value
+        named = federation.name if federation and len(joined) > 1 else ""
+        yield from (_of(finding, named) for finding in _check_state(patient, state, is_hub=is_hub))
+
+
+def _check_state(patient: Patient, state: MemberListState, *, is_hub: bool) -> Iterator[Finding]:
+    warnings = list_warnings(state, patient.clock(), is_hub=is_hub)
+    for warned in warnings:
+        code = TrustError.exit_code if warned.serious else 0
+        yield Finding("list", ERROR if warned.serious else WARNING, warned.text, warned.mend, code)
+    if not warnings:
+        yield Finding("list", OK, Text("成员名录有效", "the member list is fresh"))
+
+
+def _other_hub(*, is_hub: bool) -> Finding:
+    """Say that the hub was handed over and the configuration has not followed."""
+    said = Text("名录中的汇总节点不再是本节点", "the list names another node as the hub")
+    if is_hub:
+        said = Text("名录指定本节点为汇总节点", "the list names this node as the hub")
+    mend = f"config.toml: [hub] enabled = {str(is_hub).lower()}"
+    return Finding("hub", WARNING, said, Text(f"{mend}，然后重启", f"{mend}, then restart"))
 
 
 def _check_font(folders: tuple[str, ...]) -> Finding:

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from node.activities.service import take_notice, withdraw_notice
 from node.exchange.hub import take_review
+from node.exchange.reopened import REOPENING, take_reopening
 from node.exchange.shared import take_release, withdraw_release
 from node.stream.models import StoredRecord
 from node.stream.peers import MEMBER_LIST, take_member_list
@@ -22,6 +23,7 @@ HANDLERS: Mapping[str, Handler] = {
     MEMBER_LIST: take_member_list,
     "notice": take_notice,
     "notice:withdraw": withdraw_notice,
+    REOPENING: take_reopening,
     "release": take_release,
     "release:withdraw": withdraw_release,
     "review": take_review,

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from secrets import SystemRandom
@@ -30,11 +30,12 @@ from node.exchange.status import SYNC_JOB
 from node.exchange.sync import exit_code_of, poll_mailbox, run_round
 from node.http.problems import place_of
 from node.stream.leases import HeldLease, take_lease
+from node.stream.parents import list_places
 
 TICK_SECONDS = 5.0
 LIST_JOB = "job:list"
 LIST_SECONDS = 3600.0
-POLL_SECONDS, EXPIRY_SECONDS = 5.0, 86_400.0
+POLL_SECONDS, EXPIRY_SECONDS, FOLLOW_SECONDS = 5.0, 86_400.0, 30.0
 _LOG = logging.getLogger(__name__)
 _RANDOM = SystemRandom()
 
@@ -65,22 +66,59 @@ def start_jobs(node: Node, handlers: Handlers, extra: Iterable[Job] = ()) -> Bac
     take_known(node, handlers)
     scheduler = BackgroundScheduler(timezone=UTC)
     for job in (*default_jobs(node, handlers), *extra):
-        scheduler.add_job(
-            partial(run_if_due, node, job),
-            _Tick(seconds=min(TICK_SECONDS, job.interval_seconds), timezone=UTC),
-            id=job.name,
-            name=job.name,
-            next_run_time=now(),  # by the scheduler's own clock
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
+        _schedule(scheduler, job.name, partial(run_if_due, node, job), job.interval_seconds)
+    follow_federations(scheduler, node, handlers)
+    _schedule(scheduler, "federations", partial(_follow, scheduler, node, handlers), FOLLOW_SECONDS, at_once=False)
     scheduler.start()
     return scheduler
 
 
+def _schedule(
+    scheduler: BackgroundScheduler, name: str, tick: Callable[[], object], seconds: float, *, at_once: bool = True
+) -> None:
+    trigger = _Tick(seconds=min(TICK_SECONDS, seconds) if at_once else seconds, timezone=UTC)
+    scheduler.add_job(
+        tick,
+        trigger,
+        id=name,
+        name=name,
+        next_run_time=now() if at_once else now() + timedelta(seconds=seconds),  # by the scheduler's own clock
+        max_instances=1,
+        coalesce=True,
+        misfire_grace_time=None,
+    )
+
+
+def _follow(scheduler: BackgroundScheduler, node: Node, handlers: Handlers) -> None:
+    try:
+        follow_federations(scheduler, node, handlers)
+    except GonghuiError as failure:  # the database is busy: the next tick is in time
+        _LOG.warning("federations not looked at: %s", failure.code)
+
+
+def follow_federations(scheduler: BackgroundScheduler, node: Node, handlers: Handlers) -> None:
+    """Let the exchange run for each further federation apart, also for one that was joined since."""
+    with node.database.read() as session:
+        further = list_places(session, node)[1:]
+    for place in further:
+        for job in exchange_jobs(place, handlers):
+            name = f"{job.name}:{place.federation}"
+            if scheduler.get_job(name) is None:
+                run = partial(_run_for_further, place.federation, job.run)
+                its_job = replace(job, name=name, run=run)
+                _schedule(scheduler, name, partial(run_if_due, node, its_job), job.interval_seconds)
+
+
 def default_jobs(node: Node, handlers: Handlers) -> list[Job]:
-    """Return what every node does by itself."""
+    """Return what every node does by itself; of the exchange, what it does in the federation joined first."""
+    jobs = [replace(job, run=partial(_run_for_first, job.run)) for job in exchange_jobs(node, handlers)]
+    if node.settings.hub.enabled:
+        jobs.append(Job("job:mailbox-expiry", _expire, EXPIRY_SECONDS))
+    return jobs
+
+
+def exchange_jobs(node: Node, handlers: Handlers) -> list[Job]:
+    """Return what runs by itself in one federation."""
     settings = node.settings.sync
     jobs = [
         Job(SYNC_JOB, partial(_synchronise, handlers), settings.interval_seconds, settings.jitter_seconds),
@@ -88,9 +126,19 @@ def default_jobs(node: Node, handlers: Handlers) -> list[Job]:
     ]
     if node.settings.exchange.transport == RELAYED:
         jobs.append(Job("job:mailbox", partial(_poll, handlers), POLL_SECONDS))
-    if node.settings.hub.enabled:
-        jobs.append(Job("job:mailbox-expiry", _expire, EXPIRY_SECONDS))
     return jobs
+
+
+def _run_for_first(run: Callable[[Node], str], node: Node) -> str:
+    with node.database.read() as session:
+        place = list_places(session, node)[0]
+    return run(place)
+
+
+def _run_for_further(federation_id: str, run: Callable[[Node], str], node: Node) -> str:
+    with node.database.read() as session:
+        further = {place.federation for place in list_places(session, node)[1:]}
+    return run(node.within(federation_id)) if federation_id in further else ""  # it was left, or is the first now
 
 
 def run_if_due(node: Node, job: Job) -> bool:

@@ -5,17 +5,25 @@ Every change leaves each file whole at every moment, and may be given again afte
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509 import load_pem_x509_certificates
+from securesystemslib.signer import Key
 from sqlmodel import Session
 
 from federation.errors import Conflict, StorageError, Text, TrustError, UsageError
-from federation.keys import new_sealing_pem, read_sealing_key, sealing_public
+from federation.keys import (
+    ED25519,
+    new_private_pem,
+    new_sealing_pem,
+    read_sealing_key,
+    read_signer,
+    sealing_public,
+)
 from federation.lockbox import Passphrase, is_locked, lock
 from federation.shares import join_keys, split_keys
 from node.access.permissions import Actor, check_permission
@@ -58,6 +66,7 @@ class Backup:
     locked: bytes
     shares: tuple[str, ...]
     files: tuple[str, ...]
+    threshold: int
 
 
 def protect(node: Node, actor: Actor) -> list[str]:
@@ -118,15 +127,21 @@ def rotate_sealing_key(node: Node, actor: Actor) -> str:
 
 
 def back_up(node: Node, actor: Actor, *, shares: int, threshold: int) -> Backup:
-    """Return all key files, unlocked, as one file that any `threshold` of `shares` shares open."""
+    """Return all key files, unlocked, as one file that any `threshold` of `shares` shares open; then `note_backup`."""
     check_permission(actor, _WRITE)
     passphrase = find_passphrase(node.folder, node.settings.keys)
     files = {path.name: open_key_file(path, passphrase) for path in key_files(node.folder, node.settings.keys)}
     locked, words = split_keys(files, shares=shares, threshold=threshold)
+    return Backup(locked, tuple(words), tuple(files), threshold)
+
+
+def note_backup(node: Node, actor: Actor, made: Backup) -> None:
+    """Note that there is a backup, once its files are on a disk: what says so before would be believed."""
+    check_permission(actor, _WRITE)
     with node.database.write() as session:
         session.merge(Meta(name=BACKED_UP, value=_digest_of(node)))
-        _write(session, node, actor, "key.backup", files=len(files), shares=shares, threshold=threshold)
-    return Backup(locked, tuple(words), tuple(files))
+        counts = {"files": len(made.files), "shares": len(made.shares), "threshold": made.threshold}
+        _write(session, node, actor, "key.backup", **counts)
 
 
 def digest_of_keys(keyid: str, secret: bytes, sealing_keys: Sequence[X25519PrivateKey]) -> str:
@@ -139,6 +154,28 @@ def _digest_of(node: Node) -> str:
     return digest_of_keys(node.signer.public_key.keyid, node.secret, node.sealing_keys)
 
 
+def make_signing_key(folder: Path, keys: KeysSection, scheme: str = ED25519) -> Key:
+    """Make a signing key where the one before is lost for good; return its public half. Overwrites nothing.
+
+    It is locked where a passphrase is set. Officers must list it (`enrol replace`) before anybody believes it.
+    """
+    path, passphrase = folder / KEY_FILE, find_passphrase(folder, keys)
+    if keys.pkcs11_module:
+        raise Conflict(
+            "key-in-token", "签名密钥在密码设备中，请在设备中生成。", "The key lives in a token: make it there."
+        )
+    if path.exists():
+        raise Conflict(
+            "key-exists",
+            f"{path} 还在，没有改动任何内容。若已被盗，请先把它移到别处。",
+            f"{path} is there; nothing was changed. Where it was stolen, move it away first.",
+        )
+    open_key_file(folder / SECRET_FILE, passphrase)  # the wrong passphrase is told before anything is written
+    pem = new_private_pem(scheme)
+    _write_missing({KEY_FILE: pem}, folder, passphrase)
+    return read_signer(pem).public_key
+
+
 def restore(folder: Path, keys: KeysSection, locked: bytes, shares: Sequence[str]) -> list[str]:
     """Write the key files of a backup into `folder`; return the names written. Nothing that differs is overwritten.
 
@@ -149,29 +186,31 @@ def restore(folder: Path, keys: KeysSection, locked: bytes, shares: Sequence[str
         if (name not in {KEY_FILE, SECRET_FILE} and lock_name(Path(name)) != SEAL_FILE) or Path(name).name != name:
             raise TrustError("lock-unknown", "备份中有不认识的文件。", "The backup holds an unknown file.")
     passphrase = find_passphrase(folder, keys)
-    missing = []
+    missing = {}
     for name, content in files.items():
         if not (folder / name).exists():
-            missing.append(name)
+            missing[name] = content
         elif open_key_file(folder / name, passphrase) != content:
             raise Conflict(
                 "key-differs",
                 f"{folder / name} 是另一把密钥，没有改动任何内容。",
                 f"{folder / name} is another key; nothing was changed.",
             )
-    for name in missing:
-        content = files[name]
+    _write_missing(missing, folder, passphrase)
+    return list(missing)
+
+
+def _write_missing(files: Mapping[str, bytes], folder: Path, passphrase: Passphrase | None) -> None:
+    for name, content in files.items():
+        locked = lock(content, lock_name(Path(name)), passphrase) if passphrase else content
         try:
-            replace_private_file(
-                folder / name, lock(content, lock_name(Path(name)), passphrase) if passphrase else content
-            )
+            replace_private_file(folder / name, locked)
         except OSError as error:
             raise StorageError(
                 "folder-unwritable",
                 f"无法在 {folder} 写入：{error.strerror}。修复后重新运行同一命令即可继续。",
                 f"Cannot write in {folder}: {error.strerror}. Mend it and give the same command again.",
             ) from error
-    return missing
 
 
 def worries_of(node: Node) -> list[Worry]:

@@ -2,6 +2,7 @@
 
     node.key     signing key, PKCS#8 PEM; absent where a security module signs ([keys] pkcs11_module)
     node.seal    X25519 key that others seal to; older ones, which open older records: node.seal.1 (the oldest), .2 …
+    node.key.next  the signing key that officers are asked to list (`enrol rotate`)
     node.secret  32 bytes, from which keys for one purpose are derived
 
 A file that others may read is refused before it is read. The passphrase comes from `[keys] passphrase_file`, from
@@ -18,13 +19,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from securesystemslib.signer import Signer
 
-from federation.errors import StorageError, UsageError
+from federation.errors import StorageError, Text, UsageError
 from federation.keys import read_sealing_key, read_signer
 from federation.lockbox import Passphrase, is_locked, unlock
 from node.config import KeysSection
 from node.hardware import open_token_signer
 
 KEY_FILE = "node.key"
+NEXT_FILE = f"{KEY_FILE}.next"  # a signing key that was asked for and is not in use yet
 SEAL_FILE = "node.seal"
 SECRET_FILE = "node.secret"  # noqa: S105  a file name
 SECRET_BYTES = 32
@@ -61,6 +63,16 @@ def open_signer(
         pin = _find_secret(folder, keys.pkcs11_pin_file, "gonghui-pin", "GONGHUI_PKCS11_PIN", environ)
         return open_token_signer(keys, pin)
     return read_signer(open_key_file(folder / KEY_FILE, passphrase))
+
+
+def open_key_named(folder: Path, keys: KeysSection, keyid: str) -> Signer | None:
+    """Return this node's key of that id: the next one, or the one that has been turned to since this process began."""
+    passphrase = find_passphrase(folder, keys)
+    for path in (folder / NEXT_FILE, folder / KEY_FILE):
+        signer = read_signer(open_key_file(path, passphrase)) if path.exists() else None
+        if signer is not None and signer.public_key.keyid == keyid:
+            return signer
+    return None
 
 
 def sealing_files(folder: Path) -> list[Path]:
@@ -110,10 +122,16 @@ def read_private_file(path: Path) -> bytes:
                 )
             return file.read()
     except OSError as error:
+        without = Text("在新目录运行 gonghui init", "run `gonghui init` elsewhere")
+        if path.name == KEY_FILE:
+            without = Text(
+                "gonghui key new，再 gonghui enrol replace", "`gonghui key new`, then `gonghui enrol replace`"
+            )
         raise StorageError(
             "key-file-missing",
-            f"读不到 {path.name}：{error.strerror}。请从备份恢复，或在新目录运行 gonghui init。",
-            f"Cannot read {path.name}: {error.strerror}. Restore it from a backup, or run `gonghui init` elsewhere.",
+            f"读不到 {path.name}：{error.strerror}。请从备份恢复（gonghui key restore）；没有备份时：{without.zh}。",
+            f"Cannot read {path.name}: {error.strerror}. Restore it: `gonghui key restore`; without a backup, "
+            f"{without.en}.",
         ) from error
 
 
@@ -127,11 +145,16 @@ def replace_private_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)  # the name too
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def find_passphrase(folder: Path, keys: KeysSection, environ: Mapping[str, str] | None = None) -> Passphrase | None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,11 +43,14 @@ ONE_DATABASE = {
         "exchange/test_poison",
         "exchange/test_refusals",
         "exchange/test_sealing",
+        "exchange/test_two_lists",
         "exchange/test_versions",
         "exchange/test_view",
         "hostile/test_mutations",
+        "releases/test_two_parents",
         "sync/test_algorithms",
         "sync/test_evidence",
+        "sync/test_lying_parents",
         "sync/test_revocation",
         "transports/test_bundles",
         "transports/test_client_certificates",
@@ -54,8 +58,11 @@ ONE_DATABASE = {
         "transports/test_evidence_by_stick",
         "transports/test_list_by_stick",
         "transports/test_recovery",
+        "transports/test_reopened",
+        "transports/test_restored_log",
         "transports/test_relay",
         "transports/test_sticks_alone",
+        "transports/test_witnessed_by_stick",
         "web/test_any_request",
     ]
 }
@@ -67,6 +74,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not LONG and "postgresql" in item.name and item.nodeid.partition("::")[0] in ONE_DATABASE:
             item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests have measured, on whichever worker."""
+    reports = (report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, []))
+    told = [entry for report in reports for entry in report.user_properties]
+    if not (told and LONG):
+        return
+    terminalreporter.section("figures")
+    for name, value in told:
+        if name == "figure":
+            terminalreporter.write_line(str(value))
+    kills = Counter(str(value) for name, value in told if name == "kill")
+    if not kills:
+        return
+    terminalreporter.write_line(f"kill -9: {kills.total()} healed, at {len(kills)} different places")
+    for place, times in sorted(kills.items()):
+        terminalreporter.write_line(f"  {times:3} {place}")
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
             "user.write",
             "peer.write",
             "sync.run",
+            "sync.reopen",
             "quarantine.read",
             "quarantine.retry",
             "audit.read",

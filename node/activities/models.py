@@ -15,7 +15,7 @@ class Notice(SQLModel, table=True):
 
     __tablename__ = "event_notice"
     origin: str = Field(primary_key=True)
-    id: str = Field(primary_key=True)  # the records' subject, e-...
+    id: str = Field(primary_key=True)  # the records' subject, e-...; `<subject>@<federation>` beside another one's
     federation: str
     record_id: str
     revision: int

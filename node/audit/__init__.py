@@ -12,6 +12,12 @@ from node.audit.events import EVENTS
 from node.audit.models import AuditEntry
 
 _CODE = re.compile(r"[\w.:/+#=-]{0,128}", re.ASCII)
+_SUBJECT = re.compile(r"[\w.:/+#=*{}-]{0,160}", re.ASCII)  # an id, a code or a route
+
+
+def is_subject(text: str) -> bool:
+    """Tell whether a text is an id, a code or a route, and so may stand in the trail as whom an event is about."""
+    return _SUBJECT.fullmatch(text) is not None
 
 
 def write_audit(
@@ -25,11 +31,13 @@ def write_audit(
 ) -> None:
     """Add one entry to the running transaction; raise ValueError for an event that `EVENTS` does not know.
 
-    `detail` holds the `result` ("ok" where it is not given), counts and codes, never personal values: a text that is
-    no code raises ValueError.
+    `subject` is an id, a code or a route, `detail` holds the `result` ("ok" where it is not given), counts and codes;
+    never personal values: a text that is none of these raises ValueError.
     """
     if action not in EVENTS:
         raise ValueError(f"{action} is not an event of the audit trail")
+    if not is_subject(subject):
+        raise ValueError(f"{action}: subject is no code")
     for name, value in detail.items():
         if isinstance(value, str) and not _CODE.fullmatch(value):
             raise ValueError(f"{action}: {name} is no code")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
 from federation.errors import GonghuiError
-from node.audit import write_audit
+from node.audit import is_subject, write_audit
 from node.audit.events import NETWORK
 from node.db import Database
 
@@ -47,7 +47,7 @@ def count_event(
     """
     tally = _tally(database)
     with tally.lock:
-        kind = (account_id, action, subject, result)
+        kind = (account_id, action, subject if is_subject(subject) else "other", result)
         if kind not in tally.counts and len(tally.counts) >= _MAX_KINDS:
             kind = (NETWORK, action, "more", result)
         tally.counts[kind] += 1
@@ -78,11 +78,18 @@ def write_counts(database: Database, at: datetime) -> int:
                     count=count,
                 )
     except GonghuiError:
-        with tally.lock:
-            tally.counts.update(counts)
-            tally.since = since
+        _put_back(tally, counts, since)
         return 0
+    except BaseException:  # whatever it was, it is not for us to hide, nor the counts to lose
+        _put_back(tally, counts, since)
+        raise
     return len(counts)
+
+
+def _put_back(tally: _Tally, counts: Counter[_Kind], since: datetime | None) -> None:
+    with tally.lock:
+        tally.counts.update(counts)
+        tally.since = since
 
 
 def write_all_counts(at: datetime) -> None:

@@ -6,7 +6,7 @@ from typing import IO, Annotated
 
 import typer
 
-from federation.errors import InputRefused, UsageError
+from federation.errors import InputRefused, TrustError, UsageError
 from federation.parcel import EVERYBODY
 from federation.spoken import spoken
 from node.cli.files import new_file
@@ -81,18 +81,22 @@ def show(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="数据包文件 / bundle file")],
     as_json: Json = False,
 ) -> None:
-    """查看数据包而不导入 / look at a bundle without taking anything in."""
+    """查看数据包而不导入 / look at a bundle without taking anything in. Exit 5: something in it does not hold."""
     state: State = context.obj
     with _open(path) as file:
         preview = show_bundle(state.node, state.actor, file)
+    bad = next((row["code"] for row in preview.parcels if row["code"]), "")
     if as_json:
         print_json(vars(preview))
-        return
+        raise typer.Exit(TrustError.exit_code if bad else 0)
     digest = " ".join(preview.sha256[start : start + 4] for start in range(0, 64, 4))
     words = spoken(preview.sha256)
     OUT.print(f"SHA-256 {digest}\n{words}\n{preview.size_bytes} 字节 / bytes", highlight=False)
     columns = ["name", "origin", "audience", "number", "issued_at", "items", "files", "code"]
     print_table("包裹 / parcels", columns, [[row[name] for name in columns] for row in preview.parcels])
+    if bad:
+        OUT.print(explain(bad).in_language(state.language), markup=False, highlight=False)
+    raise typer.Exit(TrustError.exit_code if bad else 0)
 
 
 def _told(bundle: Bundle) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ from node.cli.officers import (
     run,
     run_change,
 )
-from node.cli.state import OUT, State, print_json
+from node.cli.state import OUT, State, print_each, print_json
 from node.clock import now
 from node.exchange import desk, enrolling, rotation
 from node.handlers import HANDLERS
@@ -55,16 +55,30 @@ def request(
     """学院：凭信任锚申请加入联合体 / college: pin the anchor and ask to join; the same again changes nothing."""
     state: State = context.obj
     sent = enrolling.request_to_join(state.node, state.actor, read_file(anchor), HANDLERS, confirmed=fingerprint_)
-    _tell_sent(state, sent, out, "join-request.json", as_json=as_json)
+    _tell_sent(state, [sent], out, "join-request.json", as_json=as_json)
 
 
 @app.command(epilog="Example: gonghui enrol status --json")
 def status(context: typer.Context, as_json: Json = False) -> None:
     """本节点在联合体中的状态；获准后做第一次同步 / how this node stands; once listed, its first round is run."""
     state: State = context.obj
-    found = enrolling.standing(state.node, state.actor, HANDLERS)
+    standings = [enrolling.standing(node, state.actor, HANDLERS) for node in state.places]
     turned = rotation.adopt_if_listed(state.node, state.actor)
-    told = {
+    if as_json:
+        print_each([_standing_json(found) | {"key_turned": turned} for found in standings])
+        return
+    for found in standings:
+        OUT.print(f"{found.federation.name}: {found.state}", markup=False, highlight=False)
+        if found.needed:
+            OUT.print(f"  签名 / signatures: {found.signed}/{found.needed}", markup=False, highlight=False)
+        if found.problem:
+            OUT.print(f"  {found.problem}", markup=False, highlight=False)
+    if turned:
+        OUT.print("新密钥已启用，请重启服务 / the new key is in use; restart the node", markup=False)
+
+
+def _standing_json(found: enrolling.Standing) -> dict[str, Any]:
+    return {
         "federation": {"id": found.federation.id, "name": found.federation.name},
         "state": found.state,
         "signed": found.signed,
@@ -72,18 +86,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         "members": found.members,
         "problem": found.problem,
         "first_round": found.first_round.state if found.first_round else "",
-        "key_turned": turned,
     }
-    if as_json:
-        print_json(told)
-        return
-    OUT.print(f"{found.federation.name}: {found.state}", markup=False, highlight=False)
-    if found.needed:
-        OUT.print(f"  签名 / signatures: {found.signed}/{found.needed}", markup=False, highlight=False)
-    if found.problem:
-        OUT.print(f"  {found.problem}", markup=False, highlight=False)
-    if turned:
-        OUT.print("新密钥已启用，请重启服务 / the new key is in use; restart the node", markup=False)
 
 
 @app.command(epilog="Example: gonghui enrol approve n-… --officer ./officer --hub https://hub.example.edu.cn")
@@ -103,7 +106,7 @@ def approve(
 ) -> None:
     """管理员：核对变更并签署 / officer: look at what would change, and sign it."""
     place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
-    run(context.obj, place, lambda held, at: gather(held, at, names, now()))
+    run(context.obj, place, lambda held, at: gather(held, at, names, now()), names)
 
 
 @app.command(epilog="Example: gonghui enrol take signed-draft.json")
@@ -150,12 +153,13 @@ def suspend(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """停用成员 / suspend a member: by enough officers until resumed, or by one for 14 days."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     if not hold:
         run_change(context.obj, place, lambda held: [changes.suspend(find_entry(held, member).id)])
         return
@@ -178,12 +182,13 @@ def resume(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """恢复成员，或解除一人暂停 / let a suspended or held member speak again."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
 
     def make(held: MemberList | None, _: object) -> object:
         entry = find_entry(held, member)
@@ -204,12 +209,13 @@ def leave(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """成员退出；其已签内容仍可核验 / let a member go; what it signed stays verifiable."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.leave(find_entry(held, member).id)])
 
 
@@ -224,12 +230,13 @@ def rename(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """学校更名；代码和编号不变 / give a school another name; its code and id stay."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.rename(find_entry(held, member).id, name)])
 
 
@@ -242,12 +249,13 @@ def merge(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """两校合并 / merge one school into another: it leaves, and the list says where it went."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.merge(find_entry(held, gone).id, find_entry(held, into).id)])
 
 
@@ -260,12 +268,13 @@ def retire(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """停用旧密钥；其已签内容仍有效 / end an old key's use; what it signed stays valid."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.retire_key(find_entry(held, member).id, keyid)])
 
 
@@ -281,12 +290,13 @@ def revoke(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """自某时起作废密钥 / revoke a key as of a time; what it signed before stays valid where that is witnessed."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     since = _read_time(at)
     run_change(context.obj, place, lambda held: [changes.revoke_key(find_entry(held, member).id, keyid, since)])
 
@@ -295,7 +305,7 @@ def revoke(
 def rotate(context: typer.Context, out: RequestFile = None, as_json: Json = False) -> None:
     """学院：申请换新密钥，两把并用至停用旧的 / college: ask for a new key; both speak until the old one rests."""
     state: State = context.obj
-    sent = rotation.request_rotation(state.node, state.actor)
+    sent = [rotation.request_rotation(node, state.actor) for node in state.places]
     _tell_sent(state, sent, out, "rotate-request.json", as_json=as_json)
 
 
@@ -303,13 +313,25 @@ def rotate(context: typer.Context, out: RequestFile = None, as_json: Json = Fals
 def replace(context: typer.Context, out: RequestFile = None, as_json: Json = False) -> None:
     """学院：密钥遗失或被盗后以新密钥申请 / college: ask for this node's key in place of a lost or stolen one."""
     state: State = context.obj
-    sent = rotation.request_replacement(state.node, state.actor)
+    sent = [rotation.request_replacement(node, state.actor) for node in state.places]
     _tell_sent(state, sent, out, "replace-request.json", as_json=as_json)
 
 
-def _tell_sent(state: State, sent: enrolling.Sent, out: Path | None, name: str, *, as_json: bool) -> None:
-    """Print what two people compare, and where the request went: to the hub, or into a file to be handed over."""
-    path = out or (None if sent.sent_to else Path(name))
+def _tell_sent(state: State, sent: list[enrolling.Sent], out: Path | None, name: str, *, as_json: bool) -> None:
+    """Print what two people compare, and where each request went: to the hub, or into a file to be handed over."""
+    told = []
+    for one in sent:
+        base = out or Path(name)
+        beside = base if len(sent) == 1 else base.with_name(f"{base.stem}.{one.federation}{base.suffix}")
+        told.append(_tell_one(state, one, beside if out else None, beside, as_json=as_json))
+    if as_json:
+        print_each(told)
+
+
+def _tell_one(
+    state: State, sent: enrolling.Sent, out: Path | None, otherwise: Path, *, as_json: bool
+) -> dict[str, Any]:
+    path = out or (None if sent.sent_to else otherwise)
     if path is not None:
         with new_file(path) as file:
             file.write(sent.file)
@@ -324,8 +346,7 @@ def _tell_sent(state: State, sent: enrolling.Sent, out: Path | None, name: str, 
         "file": str(path) if path else "",
     }
     if as_json:
-        print_json(told)
-        return
+        return told
     OUT.print(f"本节点 / this node: {told['id']}", markup=False, highlight=False)
     OUT.print(f"指纹 / fingerprint: {told['fingerprint']}", markup=False, highlight=False)
     OUT.print(f"电话核对 / by telephone: {told['words']}", markup=False, highlight=False)
@@ -333,6 +354,7 @@ def _tell_sent(state: State, sent: enrolling.Sent, out: Path | None, name: str, 
         OUT.print(f"已送达 / sent to {sent.sent_to}: {sent.state}", markup=False, highlight=False)
     else:
         OUT.print(f"未能联系汇总节点，请转交 / the hub was not reached; hand over: {path}", markup=False)
+    return told
 
 
 def _need(held: MemberList | None) -> MemberList:

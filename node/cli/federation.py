@@ -8,6 +8,7 @@ import typer
 
 from federation import changes
 from federation.anchor import read_anchor
+from federation.client import check_url
 from federation.errors import Conflict, InputRefused
 from federation.keys import ED25519, fingerprint
 from federation.listfile import write_list_file
@@ -18,6 +19,7 @@ from federation.spoken import spoken
 from node.cli.files import new_file
 from node.cli.officers import (
     PASSPHRASE,
+    Anchor,
     CaFile,
     Hub,
     Json,
@@ -31,7 +33,7 @@ from node.cli.officers import (
     run_change,
 )
 from node.cli.state import OUT, State, print_json
-from node.exchange import federating
+from node.exchange import enrolling, federating
 from node.officer.folder import make_officer
 from node.stream.memberlist import ANCHOR, load_list_files, open_held
 from node.stream.models import ListDraft
@@ -174,6 +176,21 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         OUT.print(f"  {item.name}: {fingerprint(item.key)}", markup=False, highlight=False)
 
 
+@app.command(epilog="Example: gonghui --federation 市总工会 federation leave --yes")
+def leave(context: typer.Context, yes: Yes = False, as_json: Json = False) -> None:
+    """本节点不再参加某个联合体；已签内容仍可核验 / take no more part in one; what was said there stays verifiable."""
+    state: State = context.obj
+    with state.node.database.read() as session:
+        name = get_federation(session, state.node).name
+    if not yes:
+        typer.confirm(f"离开“{name}”？/ leave “{name}”?", abort=True, err=True)
+    left = enrolling.leave_federation(state.node, state.actor)
+    if as_json:
+        print_json({"federation": left.id, "name": left.name})
+    else:
+        OUT.print(f"已离开 / left: {left.name}", markup=False, highlight=False)
+
+
 @app.command(epilog="Example: gonghui federation export --out list.json")
 def export(
     context: typer.Context, out: Annotated[Path, typer.Option("--out", metavar="FILE", help="写入的新文件 / new file")]
@@ -196,12 +213,13 @@ def renew(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """管理员：每学期重新签署名录 / officer: sign the list anew, once a term; it lives 200 days, root three years."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda _: [], renew_root=root)
 
 
@@ -217,12 +235,13 @@ def officers(
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """管理员增减：须原管理员和新管理员都达到人数 / officers come and go: enough of the old and of the new must sign."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
 
     def change(held: MemberList | None) -> list[changes.Change]:
         found = [changes.add_officer(read_card(read_file(path))) for path in add or ()]
@@ -239,19 +258,27 @@ def hand_over(
     context: typer.Context,
     member: Annotated[str, typer.Argument(metavar="MEMBER", help="接任的成员 / the member that takes over")],
     officer: Officer,
+    url: Annotated[str, typer.Option("--url", help="各校访问新节点的地址 / as colleges reach the new hub")] = "",
     hub: Hub = "",
     list_file: ListFile = None,
     out: Out = None,
+    anchor: Anchor = None,
     ca_file: CaFile = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """汇总节点移交；旧机器丢失时 --hub 给新节点地址 / hand the hub over; --hub is the new one's address."""
-    place = Place(officer, hub, list_file, out, None, ca_file, yes, as_json)
+    """汇总节点移交；--hub 给新节点地址，旧机器丢失也可 / hand the hub over; --hub is the new one's address.
+
+    Colleges come to know it from any member that they reach, from an unchanged host name, or from the new hub's
+    `gonghui federation anchor` file: `gonghui enrol request --anchor FILE`.
+    """
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
 
     def change(held: MemberList | None) -> list[changes.Change]:
         entry = find_entry(held, member)
-        return [changes.hand_over(entry.id, entry.active_keys[0].keyid)]
+        address = url or entry.url or hub  # one that let nothing in before is listed without
+        reached = [changes.describe(entry.id, url=check_url(address))] if address else []
+        return [*reached, changes.hand_over(entry.id, entry.active_keys[0].keyid)]
 
     run_change(context.obj, place, change)
 

@@ -21,6 +21,8 @@ def new_file(out: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # who is told that it is there may carry the disk away
     except OSError as error:
         out.unlink(missing_ok=True)
         raise _unwritable(out, error) from error

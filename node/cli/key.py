@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from federation.errors import StorageError, UsageError
-from federation.keys import fingerprint
+from federation.keys import ED25519, SCHEMES, fingerprint
 from node import keycare
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json
 from node.config import load_settings
+from node.keyring import sync_folder
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
@@ -35,6 +36,28 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         return
     for name, value in told.items():
         OUT.print(f"{name:20} {value}", markup=False, highlight=False)
+
+
+@app.command(epilog="Example: gonghui key new")
+def new(
+    context: typer.Context,
+    key_algorithm: Annotated[str, typer.Option(help="算法 / algorithm: " + ", ".join(SCHEMES))] = ED25519,
+    as_json: Json = False,
+) -> None:
+    """签名密钥遗失且无备份时，生成新的；然后 gonghui enrol replace / make a key where the old one is lost for good."""
+    state: State = context.obj
+    if key_algorithm not in SCHEMES:
+        raise UsageError(
+            "key-algorithm",
+            f"没有密钥算法 {key_algorithm}，可选：{'、'.join(SCHEMES)}。",
+            f"There is no key algorithm {key_algorithm}; choose one of {', '.join(SCHEMES)}.",
+        )
+    made = keycare.make_signing_key(state.config.resolve().parent, load_settings(state.config).keys, key_algorithm)
+    if as_json:
+        print_json({"keyid": made.keyid, "algorithm": made.scheme, "fingerprint": fingerprint(made)})
+        return
+    OUT.print(f"新密钥指纹 / fingerprint of the new key: {fingerprint(made)}", markup=False, highlight=False)
+    OUT.print("请运行 / now run: gonghui enrol replace", markup=False, highlight=False)
 
 
 @app.command(epilog="Example: gonghui key protect")
@@ -85,6 +108,8 @@ def backup(
         names.append(f"share-{number}.txt")
         with new_file(out / names[-1], 0o600) as file:
             file.write((_on_paper(state, number, threshold, shares) + words + "\n").encode())
+    sync_folder(out)
+    keycare.note_backup(state.node, state.actor, made)
     if as_json:
         print_json({"folder": str(out), "files": names, "holds": made.files})
         return

@@ -23,7 +23,7 @@ from federation.spoken import spoken
 from node.cli.state import ERR, OUT, State, print_json
 from node.clock import now
 from node.officer.folder import OfficerFolder
-from node.officer.work import Desk, FileDesk, HubDesk, Signed, open_latest, propose_change, sign
+from node.officer.work import Desk, FileDesk, HubDesk, Signed, find_founding, open_latest, propose_change, sign
 
 PASSPHRASE = "GONGHUI_OFFICER_PASSPHRASE"  # noqa: S105  the name of a variable
 
@@ -100,12 +100,16 @@ def run_change(
     run(state, place, lambda held, _: (propose_change(held, change(held), now(), renew_root=renew_root), ()))
 
 
-def run(state: State, place: Place, make: MakeDraft) -> None:
-    """Let the officer look at a draft, sign it and hand it back; exit 1 where the officer said no."""
+def run(state: State, place: Place, make: MakeDraft, names: Sequence[str] = ()) -> None:
+    """Let the officer look at a draft, sign it and hand it back; exit 1 where the officer said no.
+
+    `names` are requests or a draft that the officer named.
+    """
     anchor = read_file(place.anchor) if place.anchor else None
     with place.open_desk() as desk:
-        held = open_latest(place.folder, desk, now(), anchor)
-        draft, requests = make(held, desk)
+        founding = find_founding(desk, names)
+        held = open_latest(place.folder, desk, now(), anchor) if founding is None else None
+        draft, requests = make(held, desk) if founding is None else (founding, ())
 
         def confirm(found: Sequence[Difference], asked: Sequence[EnrolmentRequest]) -> bool:
             _show(state, found, asked)

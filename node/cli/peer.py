@@ -54,7 +54,7 @@ def add(
     """核对指纹后加入联合体并取得成员名录 / pin the hub, join its federation, take its member list."""
     state: State = context.obj
     joined = joining.add_hub(state.node, state.actor, url, fingerprint_, HANDLERS)
-    members = status.list_members(state.node, state.actor)
+    members = status.list_members(state.node.within(joined.federation.id), state.actor)
     first = joined.first_round
     if as_json:
         print_json(
@@ -77,7 +77,7 @@ def add(
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """列出对端及联系情况 / list the peers and how contact with them stands."""
     state: State = context.obj
-    rows = status.list_members(state.node, state.actor)
+    rows = [row for node in state.places for row in status.list_members(node, state.actor)]
     if as_json:
         print_json(rows)
         return

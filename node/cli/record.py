@@ -1,12 +1,12 @@
 """`gonghui record`: look at the log of signed records and export one, byte for byte."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from node.cli.files import new_file
-from node.cli.state import OUT, State, print_json, print_table
+from node.cli.state import OUT, State, print_each, print_json, print_table
 from node.exchange.alarms import evidence_status, export_evidence
 from node.exchange.records import export_opened, export_record, list_records, seal_again
 from node.exchange.revocation import countersign
@@ -97,10 +97,15 @@ def alarms(
     Example: gonghui record alarms --json
     """
     state: State = context.obj
-    told = evidence_status(state.node, state.actor)
+    found = [evidence_status(node, state.actor) for node in state.places]
     if as_json:
-        print_json(told)
+        print_each(found)
         return
+    for told in found:
+        _show_alarms(told)
+
+
+def _show_alarms(told: dict[str, Any]) -> None:
     checkpoint = told["checkpoint"] or {"size": 0, "witnesses": [], "missing": "-"}
     print_table(
         "日志 / log",
@@ -111,6 +116,9 @@ def alarms(
     print_table("被删改的日志 / cut logs", columns, [[row[name] for name in columns] for row in told["logs"]])
     columns = ["origin", "stream", "sequence", "first_id", "id", "found_at"]
     print_table("矛盾 / contradictions", columns, [[row[name] for name in columns] for row in told["contradictions"]])
+    columns = ["origin", "stream", "sequence", "missing", "issued_at"]
+    odd = [row for row in told["statements"] if row["silent"] or row["missing"]]
+    print_table("来源所述而未收到 / said, not received", columns, [[row[name] for name in columns] for row in odd])
     columns = ["origin", "stream", "before", "after", "found_at"]
     print_table("从备份恢复 / restored", columns, [[row[name] for name in columns] for row in told["restored"]])
 

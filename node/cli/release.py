@@ -117,6 +117,10 @@ def _show(state: State, shown: Preview, *, as_json: bool) -> None:
         f"仍可见人数比例 / persons still visible {'—' if (share := shown.visible_share) is None else f'{share:.0%}'}",
         highlight=False,
     )
+    for one in shown.addressees:
+        flows = ", ".join(one.dataflows) or "—"
+        sent = "（已发出 / sent）" if one.sent and one.sent == one.dataflows else ""
+        OUT.print(f"发往 / goes to {one.name}: {flows}{sent}", markup=False, highlight=False)
     if shown.newer_data:
         OUT.print("编制之后数据有变动 / data changed since this was prepared")
     print_table(

@@ -40,6 +40,15 @@ class State:
         with node.database.read() as session:
             return node.within(get_named(session, self.federation).id)
 
+    @property
+    def places(self) -> list[Node]:
+        """Return the node as it speaks in each of its federations, where it is in several and none was named."""
+        from node.stream.parents import list_meant
+
+        with self.node.database.read() as session:
+            meant = list_meant(session, self.node)
+        return [self.node.within(one.id) for one in meant] if len(meant) > 1 else [self.node]
+
     @cached_property
     def actor(self) -> Actor:
         """Return the account whose token file was given; raise NotPermitted without one."""
@@ -56,13 +65,18 @@ class State:
             node.clock(),
             account_id=actor.account_id if actor else NETWORK,
             action="access.refuse",
-            subject=f"gonghui {word}",
+            subject=f"gonghui:{word}",
             result=error.code,
         )
 
 
 OUT = Console(soft_wrap=True)
 ERR = Console(stderr=True, soft_wrap=True)
+
+
+def print_each(found: list[Any]) -> None:
+    """Print for a script what came of each federation: as it is where there is one, as `federations` for several."""
+    print_json(found[0] if len(found) == 1 else {"federations": found})
 
 
 def print_json(value: Any) -> None:

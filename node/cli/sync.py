@@ -1,13 +1,15 @@
 """`gonghui sync`: a round by hand, how things stand, and what lies in quarantine."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from node.cli.state import ERR, OUT, State, print_json, print_table
+from node.cli.state import ERR, OUT, State, print_each, print_json, print_table
 from node.exchange import inbox, status
 from node.exchange.explain import explain
+from node.exchange.reopened import reopen_streams
+from node.exchange.routes import STICK
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, result_as_json, run_now
 from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
@@ -37,11 +39,17 @@ def run(
     if as_json:
         print_json([result_as_json(result) for result in results])
     else:
-        _show(results, state.language)
+        _show(results, state)
     raise typer.Exit(exit_code_of(results))
 
 
-def _show(results: list[PeerResult], language: str) -> None:
+def _show(results: list[PeerResult], state: State) -> None:
+    if not results and state.node.settings.exchange.transport == STICK:
+        OUT.print(
+            "本节点只用介质交换，请运行 / by stick alone, so run: gonghui bundle export --to n-… --out FILE",
+            highlight=False,
+        )
+        return
     if not results:
         OUT.print("没有需要联系的对端 / no peer to call")
         return
@@ -55,7 +63,7 @@ def _show(results: list[PeerResult], language: str) -> None:
                 item.delivered,
                 item.refused,
                 " ".join(f"{verdict}={count}" for verdict, count in sorted(item.received.items())),
-                item.text.in_language(language) if item.state == FAILED and item.text else "",
+                item.text.in_language(state.language) if item.state == FAILED and item.text else "",
             ]
             for item in results
         ],
@@ -66,10 +74,16 @@ def _show(results: list[PeerResult], language: str) -> None:
 def status_(context: typer.Context, as_json: Json = False) -> None:
     """上次成功、所示内容的新旧、下一次、待发与回执 / last success, age, what comes next, outbox and receipts."""
     state: State = context.obj
-    told = status.sync_status(state.node, state.actor)
+    found = [status.sync_status(node, state.actor) for node in state.places]
     if as_json:
-        print_json(told)
+        print_each(found)
         return
+    for told in found:
+        _show_status(told)
+
+
+def _show_status(told: dict[str, Any]) -> None:
+    waiting = sorted({reader for readers in told["recovering"].values() for reader in readers})
     facts = {
         "联合体 / federation": told["federation"]["name"] if told["federation"] else "-",
         "上次成功 / last success": told["last_success_at"] or "-",
@@ -78,6 +92,7 @@ def status_(context: typer.Context, as_json: Json = False) -> None:
         "待发 / waiting to go": told["outbox"]["waiting"],
         "已送达 / delivered": told["outbox"]["delivered"],
         "被拒 / refused": told["outbox"]["refused"],
+        **({"恢复中，等待答复 / restored, waits for": " ".join(waiting)} if waiting else {}),
         "隔离区 / quarantined": told["quarantined"],
         "等候 / waiting": told["waiting"],
     }
@@ -151,3 +166,20 @@ def recover(context: typer.Context) -> None:
     state: State = context.obj
     recover_node(state.node, state.actor)
     OUT.print("请运行 / now run: gonghui sync run", highlight=False)
+
+
+@app.command("reopen", epilog="Example: gonghui sync reopen --yes")
+def reopen_(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="不再询问 / do not ask")] = False,
+    as_json: Json = False,
+) -> None:
+    """无人能答复时：放弃已丢失的条目，重新开流，各读者会看到中断 / where nobody can answer: open the streams anew."""
+    state: State = context.obj
+    if not yes:
+        typer.confirm("读者将看到中断，丢失的条目不能再取回。继续？/ Readers see the break. Go on?", abort=True)
+    known = reopen_streams(state.node, state.actor)
+    if as_json:
+        print_json(known)
+        return
+    print_table("重新开始 / opened anew", ["stream", "known"], [[name, last] for name, last in known.items()])

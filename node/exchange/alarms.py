@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func, true
 from sqlmodel import Session, col, select
 
 from federation.evidence import write_evidence
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.explain import explain
+from node.exchange.heads import last_held
 from node.exchange.records import get_record
 from node.exchange.revocation import export_proof
 from node.exchange.witness import missing_witnesses
@@ -38,11 +39,13 @@ def evidence_status(node: Node, actor: Actor) -> dict[str, Any]:
         return {
             "log_size": log_size(session),
             "checkpoint": _checkpoint(session, node, federation) if federation else None,
-            "restored": [_restored(row) for row in _breaks(session)],
-            "contradictions": [_contradiction(row) for row in _contradictions(session)],
-            "logs": [_log_alarm(row) for row in _alarmed_logs(session)],
+            "restored": [_restored(row) for row in _breaks(session, node)],
+            "contradictions": [_contradiction(row) for row in _contradictions(session, node)],
+            "logs": [_log_alarm(row) for row in _alarmed_logs(session, node)],
             "unproven": session.exec(
-                select(func.count()).select_from(StoredRecord).where(StoredRecord.state == UNPROVEN)
+                select(func.count())
+                .select_from(StoredRecord)
+                .where(StoredRecord.state == UNPROVEN, _meant(node, StoredRecord))
             ).one(),
             "statements": _ages(session, node),
         }
@@ -64,7 +67,8 @@ def export_evidence(node: Node, actor: Actor, record_id: str) -> bytes:
 
 
 def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[str, Any] | None:
-    row = session.exec(select(OwnCheckpoint).order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
+    found = select(OwnCheckpoint).where(OwnCheckpoint.federation == federation.id)
+    row = session.exec(found.order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
     if row is None:
         return None
     signed = session.exec(select(Cosigned.witness, Cosigned.cosigned_at).where(Cosigned.checkpoint == row.id)).all()
@@ -77,8 +81,16 @@ def _checkpoint(session: Session, node: Node, federation: Federation) -> dict[st
     }
 
 
-def _breaks(session: Session) -> list[OriginBreak]:
-    return list(session.exec(select(OriginBreak).order_by(col(OriginBreak.found_at).desc()).limit(SHOWN)).all())
+def _meant(
+    node: Node, table: type[StoredRecord | Equivocation | HeadClaim | WitnessedLog | OriginBreak]
+) -> ColumnElement[bool]:
+    """Return what is of the federation in which `node` speaks; everything where nobody said which."""
+    return col(table.federation) == node.federation if node.federation else true()
+
+
+def _breaks(session: Session, node: Node) -> list[OriginBreak]:
+    found = select(OriginBreak).where(_meant(node, OriginBreak)).order_by(col(OriginBreak.found_at).desc())
+    return list(session.exec(found.limit(SHOWN)).all())
 
 
 def _restored(row: OriginBreak) -> dict[str, Any]:
@@ -86,8 +98,10 @@ def _restored(row: OriginBreak) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _contradictions(session: Session) -> list[Equivocation]:
-    found = select(Equivocation).order_by(col(Equivocation.found_at).desc()).limit(SHOWN)
+def _contradictions(session: Session, node: Node) -> list[Equivocation]:
+    found = (
+        select(Equivocation).where(_meant(node, Equivocation)).order_by(col(Equivocation.found_at).desc()).limit(SHOWN)
+    )
     return list(session.exec(found).all())
 
 
@@ -96,8 +110,9 @@ def _contradiction(row: Equivocation) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _alarmed_logs(session: Session) -> list[WitnessedLog]:
-    found = select(WitnessedLog).where(WitnessedLog.alarm != "").order_by(col(WitnessedLog.alarm_at).desc())
+def _alarmed_logs(session: Session, node: Node) -> list[WitnessedLog]:
+    found = select(WitnessedLog).where(WitnessedLog.alarm != "", _meant(node, WitnessedLog))
+    found = found.order_by(col(WitnessedLog.alarm_at).desc())
     return list(session.exec(found.limit(SHOWN)).all())
 
 
@@ -110,7 +125,8 @@ def _log_alarm(row: WitnessedLog) -> dict[str, Any]:
 def _ages(session: Session, node: Node) -> list[dict[str, Any]]:
     """Return what each origin last said of its own streams; old words may be withheld ones."""
     now = node.clock()
-    rows = session.exec(select(HeadClaim).where(HeadClaim.issuer == HeadClaim.origin).limit(SHOWN)).all()
+    own_words = select(HeadClaim).where(HeadClaim.issuer == HeadClaim.origin, _meant(node, HeadClaim))
+    rows = session.exec(own_words.limit(SHOWN)).all()
     return [
         {
             "origin": row.origin,
@@ -118,6 +134,7 @@ def _ages(session: Session, node: Node) -> list[dict[str, Any]]:
             "sequence": row.sequence,
             "issued_at": row.issued_at,
             "silent": now - row.issued_at > SILENT_AFTER,
+            "missing": max(0, row.sequence - last_held(session, row.federation, row.origin, row.stream)),
         }
         for row in rows
         if row.origin != node.node_id

@@ -25,7 +25,7 @@ from node.clock import format_time
 from node.context import Node
 from node.exchange import recovering
 from node.exchange.heads import serve_heads
-from node.exchange.inbox import PUSH, check_room, receive
+from node.exchange.inbox import PUSH, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
 from node.exchange.offered import list_offered
@@ -33,12 +33,13 @@ from node.exchange.refreshing import note_versions
 from node.exchange.relay import BELL, serve_relay
 from node.exchange.revocation import last_checkpoint, serve_proof
 from node.exchange.serving import EMPTY_PAGE, MAX_ITEMS, Page, read_missing, read_page
+from node.exchange.waiting import check_room
 from node.exchange.witness import serve_witness
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.memberlist import versions_of
 from node.stream.models import Receipt
-from node.stream.service import Home, find_federation, find_member, list_homes
+from node.stream.service import Home, find_home, find_member, list_homes
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 
@@ -47,7 +48,7 @@ router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 def well_known(node: NodeOf) -> dict[str, Any]:
     """Say who this node is; nothing here is trusted before the fingerprint was compared."""
     with node.database.read() as session:
-        federation = find_federation(session, node)
+        federation = find_home(session, node)
     key = node.signer.public_key
     return {
         "versions": [1],
@@ -106,7 +107,7 @@ def push(node: NodeOf, handlers: HandlersOf, body: Body) -> Response:
     results, receipts = [], []
     for record_id, envelope in zip(opened.body["records"], enclosed, strict=True):
         with node.database.write() as session:
-            outcome = receive(session, here, envelope, handlers, via=PUSH)
+            outcome = receive(session, here, envelope, handlers, via=PUSH, by=opened.member.id)
             receipt = session.get(Receipt, outcome.record_id)
         results.append(_result(record_id, outcome, receipt))
         if receipt is not None:
@@ -156,9 +157,9 @@ def witness(node: NodeOf, body: Body) -> Response:
 
 
 @router.get("/exchange/v1/log/checkpoint")
-def checkpoint(node: NodeOf) -> Response:
+def checkpoint(node: NodeOf, federation: str = "") -> Response:
     """Answer our last checkpoint and who cosigned it, as one page: it names sizes and hashes, nothing else."""
-    return Response(join_page(last_checkpoint(node)), media_type="application/json")
+    return Response(join_page(last_checkpoint(node.within(federation))), media_type="application/json")
 
 
 @router.post("/exchange/v1/log/proof")

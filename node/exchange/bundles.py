@@ -2,12 +2,16 @@
 
 A bundle for the hub also carries what waits for other colleges; the hub lays that into its mailbox, and its own bundle
 for a college carries what lies there for it. So one courier's trip to the hub and back is enough for everything.
-Importing looks at the whole file first: one that is cut off or was changed is refused as a whole.
+Importing looks at the whole file first: one that is cut off, or whose maker's parcels were changed, is refused as a
+whole. The maker's parcels come last; one of somebody else that does not hold is counted and passed over, so that no
+member spoils the stick of all.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,15 +31,20 @@ from node.context import Node
 from node.exchange import mailbox
 from node.exchange.heads import state_heads
 from node.exchange.inbox import FILE, Handlers
-from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, said_versions
+from node.exchange.mailbox import MailboxFull
+from node.exchange.parcels import Packed, pack, pack_for_all, parcels_state, peers_in_need, said_versions
 from node.exchange.refreshing import take_from
-from node.exchange.unpacking import Taken, is_ours, open_parcel, take_parcel
+from node.exchange.unpacking import Taken, federation_of, is_ours, open_parcel, take_parcel
+from node.exchange.vouching import vouch_for
 from node.stream.memberlist import find_state, load_list_files
 from node.stream.models import Federation
 from node.stream.outbox import waiting_peers
+from node.stream.parents import list_meant
 from node.stream.peers import find_peer, get_peer, list_peers
 from node.stream.service import get_federation
+from node.stream.standing import is_active
 
+_PASSED_OVER = -1
 MAX_CARRIED_LIST_BYTES = 3_000_000  # of some 6,000 members; in base64 it fits a line of a parcel
 
 
@@ -74,6 +83,8 @@ class Preview:
 def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     """Pack everything for the node `to`, or with `*` for whoever reads it; raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
+    with node.database.read() as session:
+        node = node.within(_federation_with(session, node, to).id)
     state_heads(node)
     with node.database.write() as session:
         federation = get_federation(session, node)
@@ -84,8 +95,10 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
             peer = get_peer(session, federation.id, to)
             if peer.id == node.node_id:
                 raise InputRefused("peer-is-self", "不能导出给本节点自己。", "A node does not export to itself.")
+            mailbox.check_may_get(peer, node.clock())
             carried = _carried(session, node, federation, to)
-            packed = pack(session, node, federation, peer, files=files)
+            vouched = vouch_for(session, node, federation, peer.id)
+            packed = pack(session, node, federation, peer, files=files, vouched=vouched)
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.export", subject=to, at=at)
     parcels = (*carried, *(item.data for item in packed))
@@ -101,6 +114,12 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     )
 
 
+def _federation_with(session: Session, node: Node, to: str) -> Federation:
+    """Return the federation in which the node `to` is our peer, where there is but one such."""
+    found = [one for one in list_meant(session, node) if find_peer(session, one.id, to) is not None]
+    return found[0] if len(found) == 1 else get_federation(session, node)
+
+
 def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers) -> Taken:
     """Take in a bundle, its parcels in the order of their origin's log.
 
@@ -109,17 +128,35 @@ def import_bundle(node: Node, actor: Actor, file: IO[bytes], handlers: Handlers)
     check_permission(actor, "sync.run")
     taken = Taken()
     _take_lists(node, file, handlers, taken)
-    firsts = [_first_of(node, raw) for raw in _read(file)]  # the whole file, before anything is taken
-    if not firsts:
+    origins = [peek_audience(raw)["origin"] for raw in _read(file)]
+    if not origins:
         raise InputRefused("bundle-empty", "文件是空的。", "The file is empty.")
-    for first in sorted(set(firsts)):
-        for raw, its_first in zip(_read(file), firsts, strict=True):
+    firsts: list[int] = []  # the whole file, before anything is taken
+    for raw, origin in zip(_read(file), origins, strict=True):
+        with _passing_over(taken, carried=origin != origins[-1]):
+            firsts.append(_first_of(node, raw))
+            continue
+        firsts.append(_PASSED_OVER)
+    for first in sorted(set(firsts) - {_PASSED_OVER}):
+        for raw, its_first, origin in zip(_read(file), firsts, origins, strict=True):
             if its_first == first:
-                taken.add(_take(node, raw, handlers))
+                with _passing_over(taken, carried=origin != origins[-1]):
+                    taken.add(_take(node, raw, handlers))
     with node.database.write() as session:
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="bundle.import", subject=node.node_id, at=at)
     return taken
+
+
+@contextmanager
+def _passing_over(taken: Taken, *, carried: bool) -> Iterator[None]:
+    """Count why a parcel does not hold, and go on, where the bundle only carries it for somebody."""
+    try:
+        yield
+    except (TrustError, InputRefused) as error:
+        if not carried:
+            raise
+        taken.codes[error.code] += 1
 
 
 def _own_list(session: Session, federation_id: str, to: str) -> tuple[tuple[str, bytes], ...]:
@@ -133,10 +170,10 @@ def _own_list(session: Session, federation_id: str, to: str) -> tuple[tuple[str,
 
 def _take_lists(node: Node, file: IO[bytes], handlers: Handlers, taken: Taken) -> None:
     """Take the member lists of a bundle first: they prove themselves, and name who signed the rest."""
-    with node.database.read() as session:
-        federation = get_federation(session, node)
-        pinned = find_state(session, federation.id) is not None
     for raw in _read(file):
+        with node.database.read() as session:
+            federation = federation_of(session, node, raw)
+            pinned = bool(raw.files) and find_state(session, federation.id) is not None
         for path, content in raw.files if pinned else ():
             if path == LIST_FILE:
                 try:
@@ -224,7 +261,7 @@ def summary_of(bundle: Bundle, names: list[tuple[str, bytes]], titles: dict[str,
 def titles_of(node: Node) -> dict[str, str]:
     """Return the name of each node we know."""
     with node.database.read() as session:
-        peers = list_peers(session, get_federation(session, node).id)
+        peers = [peer for one in list_meant(session, node) for peer in list_peers(session, one.id)]
     return {peer.id: peer.name for peer in peers} | {node.node_id: node.settings.node.name}
 
 
@@ -243,13 +280,15 @@ def _carried(session: Session, node: Node, federation: Federation, to: str) -> l
         return mailbox.list_kept(session, federation.id, to)
     if to != federation.hub_id:
         return []
-    others = waiting_peers(session) - {federation.hub_id}
+    others = (waiting_peers(session, federation.id) | peers_in_need(session, node, federation)) - {federation.hub_id}
     peers = [peer for identity in sorted(others) if (peer := find_peer(session, federation.id, identity))]
-    return [item.data for peer in peers for item in pack(session, node, federation, peer)]
+    active = [peer for peer in peers if is_active(peer, node.clock())]
+    return [item.data for peer in active for item in pack(session, node, federation, peer)]
 
 
 def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:
     parcel = open_parcel(node, raw)
+    node = node.within(parcel.federation)
     if is_ours(node, parcel):
         if parcel.origin == node.node_id:
             return Taken()
@@ -257,7 +296,10 @@ def _take(node: Node, raw: RawParcel, handlers: Handlers) -> Taken:
     with node.database.write() as session:
         if get_federation(session, node).hub_id != node.node_id:
             raise TrustError("audience-mismatch", "数据包不是给本节点的。", "The bundle is for another node.")
-        mailbox.put(session, node, parcel.origin, parcel.audience, parcel.id, raw.data)
+        try:
+            mailbox.put(session, node, parcel.origin, parcel.audience, parcel.id, raw.data)
+        except (MailboxFull, InputRefused) as error:  # all else goes on; its sender brings it again
+            return Taken(codes=Counter([error.code]))
     return Taken(passed_on=1)
 
 

@@ -45,10 +45,10 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.membership import publish_members
-from node.stream.memberlist import find_state, open_held, pin, store_list, succeed
+from node.stream.memberlist import find_state, list_signer, open_held, pin, store_list, succeed
 from node.stream.models import Federation, JoinRequest, ListDraft, Peer, PeerKey
 from node.stream.peers import find_peer
-from node.stream.service import get_federation
+from node.stream.service import find_own
 from node.stream.standing import ACTIVE
 
 PENDING, PROPOSED, LISTED, DROPPED = "pending", "proposed", "listed", "dropped"
@@ -78,7 +78,7 @@ def receive_request(node: Node, data: bytes) -> dict[str, Any]:
                 kind=request.kind,
                 name=request.applicant.name,
                 file=data,
-                state=LISTED if _is_listed(session, federation.id, request) else PENDING,
+                state=LISTED if _is_listed(session, node, federation.id, request) else PENDING,
                 received_at=node.clock(),
                 issued_at=min(request.issued_at, node.clock()) if request.issued_at else None,
                 cosigned=cosigned,
@@ -177,7 +177,7 @@ def _advance(
     row.signed, row.needed = _count(held, draft)
     roll = read_outcome(held, draft).roll
     if row.state == SIGNED:
-        found = complete(held, draft, node.signer, now=node.clock())
+        found = complete(held, draft, list_signer(node, roll), now=node.clock())
         _publish(session, node, found, row, handlers)
     session.add(row)
     session.flush()
@@ -205,7 +205,7 @@ def _publish(session: Session, node: Node, found: MemberList, row: ListDraft, ha
             session.add(other)
     row.state = PUBLISHED
     publish_members(session, node, session.get_one(Federation, found.federation))
-    take_waiting(session, node, handlers)
+    take_waiting(session, node.within(found.federation), handlers)
     at = node.clock()
     write_audit(session, account_id="system", action="list.published", subject=row.digest, at=at, signed=row.signed)
 
@@ -255,8 +255,8 @@ def _count(held: MemberList | None, draft: Draft) -> tuple[int, int]:
 
 
 def _our_federation(session: Session, node: Node, wanted: str) -> Federation:
-    federation = get_federation(session, node)
-    if federation.hub_id != node.node_id:
+    federation = find_own(session, node)
+    if federation is None:
         raise Conflict("not-hub", "入会申请请交给汇总节点。", "A request is handed to the hub.")
     if wanted not in {"", federation.id}:
         raise TrustError("audience-mismatch", "这是给另一联合体的申请。", "The request is for another federation.")
@@ -327,12 +327,15 @@ def _check_owner(session: Session, federation: Federation, request: EnrolmentReq
         raise TrustError("list-key-twice", "此公钥已属另一成员。", "This key belongs to another member already.")
 
 
-def _is_listed(session: Session, federation_id: str, request: EnrolmentRequest) -> bool:
+def _is_listed(session: Session, node: Node, federation_id: str, request: EnrolmentRequest) -> bool:
     owner = session.get(PeerKey, (federation_id, request.key.keyid))
     if request.kind != JOIN or owner is None or owner.status != "active":
         return False
     peer = find_peer(session, federation_id, owner.peer_id)
-    return peer is not None and _reached_alike(peer, request.applicant)
+    if peer is None or not _reached_alike(peer, request.applicant):
+        return False
+    held = open_held(session, federation_id, node.clock()) if peer.status != ACTIVE else None
+    return held is None or held.members[peer.id].status != LEFT  # who left asks to come back
 
 
 def _reached_alike(listed: MemberEntry | Peer, asked: Applicant) -> bool:

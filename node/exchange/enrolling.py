@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from securesystemslib.signer import Key
+from sqlmodel import select
 
 from federation.anchor import Anchor, read_anchor
 from federation.documents import read_object
@@ -20,15 +21,16 @@ from federation.spoken import says_fingerprint
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
+from node.exchange import desk
 from node.exchange.inbox import Handlers
 from node.exchange.links import Connect, open_client
 from node.exchange.refreshing import refresh_list
 from node.exchange.routes import STICK
 from node.exchange.sync import PeerResult, run_round
 from node.stream.memberlist import find_state, open_held, pin, succeed
-from node.stream.models import Federation, Peer
+from node.stream.models import Federation, MemberListState, Peer
 from node.stream.peers import find_peer
-from node.stream.service import find_federation, get_federation
+from node.stream.service import get_federation
 
 UNKNOWN = "unknown"
 
@@ -84,11 +86,32 @@ def request_to_join(
         _pin_anchor(session, node, anchor, confirmed=bool(confirmed))
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="federation.pin", subject=anchor.federation, at=at)
-    problem = refresh_list(node, handlers, connect=connect)
+    # a hub that was handed over against its will goes on serving what it had: whom the anchor names is asked before it
+    problem = refresh_list(node.within(anchor.federation), handlers, first=anchor.urls, connect=connect)
     if problem and not problem.startswith(("peer-", "list-unreachable")):
         raise TrustError(problem, "名录不可信，已拒绝。", "The member list served does not hold; refused.")
     file = own_request(node, anchor.federation, JOIN)
     return hand_in(node, anchor.federation, file, node.signer.public_key, connect=connect)
+
+
+def leave_federation(node: Node, actor: Actor) -> Federation:
+    """Take no more part in a federation; what was said in it stays, to verify by. Joining again takes it up again.
+
+    The officers' list is not changed by it: a member that goes is taken off by `enrol leave`. Raise NotPermitted,
+    Conflict where it is this node's own, as its hub.
+    """
+    check_permission(actor, "peer.write")
+    with node.database.write() as session:
+        federation = get_federation(session, node)
+        if federation.hub_id == node.node_id:
+            raise Conflict(
+                "federation-own", "汇总节点不能离开自己的联合体。", "A hub does not leave its own federation."
+            )
+        federation.left_at = node.clock()
+        session.add(federation)
+        at = node.clock()
+        write_audit(session, account_id=actor.account_id, action="federation.leave", subject=federation.id, at=at)
+    return federation
 
 
 def own_request(node: Node, federation_id: str, kind: str) -> bytes:
@@ -111,6 +134,11 @@ def own_applicant(node: Node) -> Applicant:
 
 def hand_in(node: Node, federation_id: str, file: bytes, key: Key, *, connect: Connect = open_client) -> Sent:
     """Send a request to the hub at one of its addresses; where none can be reached, say so."""
+    with node.database.read() as session:
+        is_hub = session.get_one(Federation, federation_id).hub_id == node.node_id
+    if is_hub:  # it asks its own desk
+        told = desk.receive_request(node, file)
+        return Sent(federation_id, key, file, node.settings.server.public_url or "desk", str(told["state"]))
     problem: GonghuiError | None = None
     for url in _hub_urls(node, federation_id):
         try:
@@ -125,6 +153,8 @@ def hand_in(node: Node, federation_id: str, file: bytes, key: Key, *, connect: C
 def standing(node: Node, actor: Actor, handlers: Handlers, *, connect: Connect = open_client) -> Standing:
     """Refresh the list and say how this node stands; once it is listed, run its first round."""
     check_permission(actor, "sync.read")
+    with node.database.read() as session:
+        node = node.within(get_federation(session, node).id)
     problem = refresh_list(node, handlers, connect=connect)
     with node.database.read() as session:
         federation = get_federation(session, node)
@@ -183,9 +213,17 @@ def _hub_urls(node: Node, federation_id: str) -> list[str]:
 
 
 def _pin_anchor(session: Any, node: Node, anchor: Anchor, *, confirmed: bool) -> None:
-    """Write the anchor's federation and root down; another federation, or another root of this one, is refused."""
-    federation = find_federation(session, node)
-    if federation is not None and anchor.formerly == federation.id:
+    """Write the anchor's federation and root down, beside those that are there; another root of one is refused."""
+    succeeded = select(MemberListState.federation).where(MemberListState.formerly == anchor.federation)
+    if session.exec(succeeded.limit(1)).first() is not None:
+        raise Conflict(
+            "federation-succeeded",
+            "这个联合体已重新建立，请用新的信任锚。",
+            "This federation was founded anew as another; take its new anchor.",
+        )
+    federation = session.get(Federation, anchor.federation)
+    before = session.get(Federation, anchor.formerly) if anchor.formerly else None
+    if federation is None and before is not None and before.left_at is None:
         if not confirmed:
             raise TrustError(
                 "anchor-unconfirmed",
@@ -193,17 +231,13 @@ def _pin_anchor(session: Any, node: Node, anchor: Anchor, *, confirmed: bool) ->
                 "The federation was founded anew: compare the new anchor's fingerprint, and give it: --fingerprint.",
             )
         anew = Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock())
-        succeed(session, federation.id, anew)
+        succeed(session, before.id, anew)
         federation = anew
-    if federation is not None and federation.id != anchor.federation:
-        raise Conflict(
-            "federation-joined",
-            f"本节点已加入联合体“{federation.name}”，目前只能加入一个。",
-            f"This node is in the federation “{federation.name}” already; today it can be in one.",
-        )
     if federation is None:
-        session.add(Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock()))
-        session.flush()
+        federation = Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock())
+    federation.left_at = None
+    session.add(federation)
+    session.flush()
     hub: Peer | None = find_peer(session, anchor.federation, anchor.hub)
     if hub is not None and hub.keyid != anchor.hub_keyid and find_state(session, anchor.federation) is None:
         raise TrustError(

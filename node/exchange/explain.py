@@ -162,6 +162,12 @@ _TEXTS: dict[str, Text] = {
     "request-replayed": Text("请求已使用过，会自动重试。", "The request was used before; it will be tried again."),
     "answer-mismatch": Text("应答与请求不符。", "The answer belongs to another request."),
     "enclosed-mismatch": Text("所附条目与清单不符。", "What is enclosed is not what was signed for."),
+    "stream-reopened": Text(
+        "来源节点从备份恢复后重新开始了此交换流，已不知道这个条目。",
+        "Its origin was restored, began this stream anew and no longer knows this record.",
+    ),
+    "nothing-recovering": Text("没有等待恢复的交换流。", "No stream waits to be recovered."),
+    "reopening-place": Text("此处不能重新开流。", "A stream does not begin anew at this place."),
     "node-copied": Text(
         "数据库与本机记录的已签名条目不符：本节点可能被复制并在两处运行",
         "the database holds another record than this machine signed: a copy of this node runs elsewhere",

@@ -25,7 +25,7 @@ from node.exchange.desk import keep_founding
 from node.stream.memberlist import ANCHOR, find_file, find_state, open_held
 from node.stream.models import Federation, ListDraft
 from node.stream.peers import list_peers
-from node.stream.service import get_federation
+from node.stream.service import find_home, find_own, get_federation
 from node.stream.standing import ACTIVE, SUSPENDED
 
 
@@ -57,7 +57,7 @@ def refound_federation(node: Node, actor: Actor, cards: Sequence[bytes], thresho
     check_permission(actor, "peer.write")
     officers = tuple(read_card(card) for card in cards)
     with node.database.write() as session:
-        old = get_federation(session, node)
+        old = find_home(session, node) or get_federation(session, node)
         held = open_held(session, old.id, node.clock())
         if held is None:
             raise Conflict("federation-unsigned", "本节点还没有签名名录。", "This node holds no signed list yet.")
@@ -76,7 +76,7 @@ def read_anchor_file(node: Node, urls: Sequence[str] = ()) -> bytes:
     `urls` are the hub's addresses as colleges reach it, where they differ from the listed one.
     """
     with node.database.read() as session:
-        federation = get_federation(session, node)
+        federation = find_home(session, node) or get_federation(session, node)
         data = find_file(session, federation.id, ANCHOR)
         held = open_held(session, federation.id, node.clock()) if data and urls else None
     if data is not None and held is not None:
@@ -93,9 +93,9 @@ def read_anchor_file(node: Node, urls: Sequence[str] = ()) -> bytes:
 
 
 def get_own_federation(session: Session, node: Node) -> Federation:
-    """Return the federation whose hub this node is; raise Conflict where it is none."""
-    federation = get_federation(session, node)
-    if federation.hub_id != node.node_id:
+    """Return the federation whose hub this node is, whatever others it is in; raise Conflict where it is none."""
+    federation = find_own(session, node)
+    if federation is None:
         raise Conflict(
             "not-hub",
             "成员名录由汇总节点管理，请在汇总节点上操作。",

@@ -8,13 +8,14 @@ that it is behind, and signs nothing older meanwhile (`refreshing.sign_anew`).
 from federation.client import Link
 from federation.errors import Conflict, NetworkError, TrustError
 from federation.listfile import read_list_file, write_list_file
-from federation.membership import Versions
+from federation.membership import Files, Versions
 from federation.metadata import ROLES
 from node.context import Node
 from node.exchange.inbox import Handlers
 from node.exchange.refreshing import is_behind, sign_anew, take_from
 from node.stream.memberlist import find_state, load_list_files, versions_of
-from node.stream.service import get_federation
+from node.stream.models import Federation
+from node.stream.service import list_federations
 
 HANDED = "handed-over"  # the source of such a list
 
@@ -44,15 +45,27 @@ def take_handed(node: Node, data: bytes, handlers: Handlers) -> Versions:
     At the hub timestamp and snapshot are signed anew at once, above all that members have seen.
     """
     with node.database.read() as session:
-        federation = get_federation(session, node)
-        state = find_state(session, federation.id)
-    if state is None or not is_behind(state):
+        states = [(one, find_state(session, one.id)) for one in list_federations(session)]
+    behind = [one for one, state in states if state is not None and is_behind(state)]
+    if not behind:
         raise Conflict("list-not-behind", "本节点的名录不旧。", "Nobody has shown a newer list than this node holds.")
-    take_from(node, federation.id, read_list_file(data).get, handlers, source=HANDED)
+    federation = _take_where_it_holds(node, behind, read_list_file(data), handlers)
     if federation.hub_id == node.node_id:
         sign_anew(node, federation.id, at_once=True)
     with node.database.read() as session:
         return versions_of(session, federation.id)
+
+
+def _take_where_it_holds(node: Node, behind: list[Federation], files: Files, handlers: Handlers) -> Federation:
+    """Take the list in the federation from whose pinned root it follows; raise TrustError where that is none."""
+    for federation in behind[:-1]:
+        try:
+            take_from(node, federation.id, files.get, handlers, source=HANDED)
+        except TrustError:
+            continue
+        return federation
+    take_from(node, behind[-1].id, files.get, handlers, source=HANDED)
+    return behind[-1]
 
 
 def _version(told: object) -> int:

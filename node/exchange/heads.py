@@ -19,20 +19,20 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from federation.acceptance import ALL, HUB
+from federation.acceptance import ALL, HUB, is_own_word
 from federation.client import Link
-from federation.envelope import HEADS_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
+from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
 from federation.errors import NetworkError, TrustError
 from federation.keys import Member
 from federation.request import Request
 from federation.statements import MAX_HEADS, Head, Heads, build_heads, open_heads
 from federation.validation import check_schema
 from node.context import Node
-from node.db import Meta, next_number
+from node.db import Meta, lock_number, next_number
 from node.exchange.inbox import PULL, Handlers, Place, keep_contradiction, receive
 from node.exchange.serving import Page
 from node.stream.memberlist import list_version
-from node.stream.models import Equivocation, Federation, HeadClaim, PeerStatements, Statement, StoredRecord
+from node.stream.models import Equivocation, Federation, HeadClaim, Peer, PeerStatements, Statement, StoredRecord
 from node.stream.sealed import own_member
 from node.stream.service import PLACEHOLDER, find_member, get_federation
 
@@ -41,7 +41,7 @@ SAY_AGAIN = timedelta(days=1)
 MAX_ENCLOSED = 40
 MAX_BYTES = 1_048_576
 _COUNTER = "statement"
-_STATED = "heads stated up to"  # position of our log
+_STATED = "heads stated up to"  # position of our log, by federation
 _TURNS = 200
 _ASKED_RECORDS = 50
 
@@ -72,18 +72,20 @@ def state_heads(node: Node) -> int:
     """Sign statements on the heads that changed since we last did, and once a day on our own; return how many."""
     with node.database.read() as session:
         federation = get_federation(session, node)
-        stated = session.get(Meta, _STATED)
+        stated = session.get(Meta, _stated(federation))
         last = session.exec(select(func.max(StoredRecord.position))).one() or 0
         found = session.exec(select(Equivocation.id).where(col(Equivocation.shown).is_(False)).limit(1)).first()
         if stated and int(stated.value) >= last and not found and not _due_again(session, node, federation):
             return 0
     with node.database.write(durable=False) as session:
+        lock_number(session, _COUNTER)  # a hub visits many members at once: one states, the others find it stated
         show_proofs(session)
         return _state(session, node, federation)
 
 
 def _state(session: Session, node: Node, federation: Federation) -> int:
-    stated = session.get(Meta, _STATED) or Meta(name=_STATED, value="0")
+    name = _stated(federation)
+    stated = session.get(Meta, name) or Meta(name=name, value="0")
     last = session.exec(select(func.max(StoredRecord.position))).one() or 0
     streams = session.exec(
         select(StoredRecord.origin, StoredRecord.stream)
@@ -104,6 +106,10 @@ def _state(session: Session, node: Node, federation: Federation) -> int:
     session.add(stated)
     session.flush()
     return count
+
+
+def _stated(federation: Federation) -> str:
+    return f"{_STATED} {federation.id}"
 
 
 def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
@@ -127,7 +133,7 @@ def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
         if answer.enclosed or (answer.cursor, page.cursor) != (cursor, sent):
             with node.database.write(durable=False) as session:
                 for item in answer.enclosed:
-                    take_statement(session, node, item.raw, handlers)
+                    take_statement(session, node, item.raw, handlers, by=link.provider.id)
                 row = _progress(session, federation, link.provider.id)
                 row.cursor, row.sent = answer.cursor, page.cursor
         if not (answer.more or page.more):
@@ -141,7 +147,7 @@ def serve_heads(node: Node, opened: Request, enclosed: Sequence[bytes], handlers
     if enclosed:
         with node.database.write(durable=False) as session:
             for data in enclosed:
-                take_statement(session, node, data, handlers)
+                take_statement(session, node, data, handlers, by=opened.member.id)
     state_heads(node)
     with node.database.read() as session:
         return read_statements(session, opened.member, opened.body["cursor"])
@@ -168,12 +174,12 @@ def read_statements(session: Session, reader: Member, cursor: int, *, issuer: st
     return Page(enclosed, cursor, more=len(rows) == 500)
 
 
-def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers) -> str:
-    """Take one document in that was shown to us as evidence; return "" or the code why not."""
+def take_statement(session: Session, node: Node, data: bytes, handlers: Handlers, *, by: str = "") -> str:
+    """Take one document in that `by` has shown to us as evidence; return "" or the code why not."""
     try:
         kind = read_envelope(data).payload_type
-        if kind in {RECORD_TYPE, SEALED_TYPE}:
-            return receive(session, node, data, handlers, via=PULL).code
+        if kind in {RECORD_TYPE, SEALED_TYPE, RECEIPT_TYPE}:
+            return receive(session, node, data, handlers, via=PULL, by=by).code
         if kind != HEADS_TYPE:
             return "type-mismatch"
         federation = get_federation(session, node)
@@ -193,7 +199,7 @@ def find_differences(session: Session, node: Node, federation: Federation, issue
         held = _held_record(session, federation, claim.origin, claim.stream, claim.sequence)
         if claim.origin == node.node_id or (held is not None and held.id == claim.record_id):
             continue
-        last = claim.sequence if held is not None else _last_held(session, federation, claim.origin, claim.stream)
+        last = claim.sequence if held is not None else last_held(session, federation.id, claim.origin, claim.stream)
         found.append(Difference(issuer, claim.origin, claim.stream, claim.sequence, last))
     return found
 
@@ -324,11 +330,18 @@ def _take_heads(session: Session, node: Node, federation: Federation, stated: He
     if stated.issuer == node.node_id:
         return
     us = own_member(session, node, federation)
-    readable = [head for head in stated.heads if reads_stream(us, stated.stream, head.origin)]
+    members = _known(session, federation, {head.origin for head in stated.heads}) | {node.node_id}
+    heads = [head for head in stated.heads if head.origin in members]  # whoever speaks of nobody fills no table
+    readable = [head for head in heads if reads_stream(us, stated.stream, head.origin)]
     own = [head for head in readable if head.origin == stated.issuer]
     for head in own:
         _compare_with_origin(session, node, federation, stated, head, handlers)
     _keep_heads(session, stated, readable, origin=stated.issuer, shown=bool(own) and len(own) == len(stated.heads))
+
+
+def _known(session: Session, federation: Federation, origins: set[str]) -> set[str]:
+    found = select(Peer.id).where(Peer.federation == federation.id, col(Peer.id).in_(origins))
+    return set(session.exec(found).all())
 
 
 def _compare_with_origin(
@@ -336,8 +349,9 @@ def _compare_with_origin(
 ) -> None:
     held = _held_record(session, federation, head.origin, stated.stream, head.sequence)
     place = Place(federation.id, head.origin, stated.stream, head.sequence)
-    if held is not None and held.id != head.id and held.state != PLACEHOLDER:
-        keep_contradiction(session, node, handlers, place, (held.id, held.envelope), (stated.id, stated.envelope))
+    if held is not None and held.id != head.id and (held.state != PLACEHOLDER or is_own_word(held.envelope)):
+        said = held.id if held.state != PLACEHOLDER else read_envelope(held.envelope).id
+        keep_contradiction(session, node, handlers, place, (said, held.envelope), (stated.id, stated.envelope))
     before = session.get(HeadClaim, (federation.id, stated.issuer, head.origin, stated.stream))
     if before is not None and before.sequence == head.sequence and before.record_id != head.id:
         first = session.get(Statement, before.statement)
@@ -358,9 +372,10 @@ def _held_record(
     ).first()
 
 
-def _last_held(session: Session, federation: Federation, origin: str, stream: str) -> int:
+def last_held(session: Session, federation_id: str, origin: str, stream: str) -> int:
+    """Return the sequence of the last record that we hold of a stream; 0 where there is none."""
     found = select(func.max(StoredRecord.sequence)).where(
-        StoredRecord.federation == federation.id, StoredRecord.origin == origin, StoredRecord.stream == stream
+        StoredRecord.federation == federation_id, StoredRecord.origin == origin, StoredRecord.stream == stream
     )
     return session.exec(found).one() or 0
 
@@ -393,4 +408,6 @@ def _ask(node: Node, link: Link, handlers: Handlers, one: Difference, first: int
     wanted = {"origin": one.origin, "stream": one.stream, "first": first, "last": last}
     answer = link.ask("missing", wanted, at=node.clock())
     with node.database.write() as session:
-        return [receive(session, node, item.raw, handlers, via=PULL).code for item in answer.enclosed]
+        return [
+            receive(session, node, item.raw, handlers, via=PULL, by=link.provider.id).code for item in answer.enclosed
+        ]

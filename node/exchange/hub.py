@@ -26,7 +26,7 @@ from node.exchange.records import get_record
 from node.exchange.shared import KIND as RELEASE
 from node.stream.models import Federation, Peer, StoredRecord
 from node.stream.peers import list_peers
-from node.stream.service import CURRENT, EQUIVOCAL, QUARANTINED, append_record, get_federation, read_content
+from node.stream.service import ABANDONED, CURRENT, EQUIVOCAL, QUARANTINED, append_record, find_own, read_content
 from node.stream.standing import is_active
 
 KIND = "review"
@@ -151,7 +151,8 @@ def take_review(session: Session, record: StoredRecord, content: dict[str, Any])
     """
     reviewed = session.get(StoredRecord, content["record"])
     own_id = session.get_one(Meta, NODE_ID).value
-    ours = reviewed is None or (reviewed.origin == own_id and reviewed.kind == RELEASE)
+    of_us = reviewed is not None and (reviewed.federation, reviewed.origin) == (record.federation, own_id)
+    ours = reviewed is None or (of_us and reviewed.kind == RELEASE)
     if record.subject != _subject_of(content["record"]) or not ours:
         raise InputRefused("review-mismatch", "审核意见与条目不符。", "The review is not of a release of this node.")
 
@@ -186,9 +187,9 @@ def report_matrix(node: Node, actor: Actor, periods: Iterable[str] = ()) -> Matr
 
 
 def get_own_federation(session: Session, node: Node) -> Federation:
-    """Return the federation whose hub this node is; raise Conflict where it is none."""
-    federation = get_federation(session, node)
-    if federation.hub_id != node.node_id:
+    """Return the federation whose hub this node is, whatever others it is in; raise Conflict where it is none."""
+    federation = find_own(session, node)
+    if federation is None:
         raise Conflict("not-hub", "只有汇总节点可以这样做。", "Only the hub can do this.")
     return federation
 
@@ -257,6 +258,7 @@ def _read(stored: StoredRecord) -> Review:
 def _load_releases(session: Session, federation: Federation) -> list[StoredRecord]:
     """Return all received releases without their envelopes, the newest revision of a subject last."""
     statement = select(StoredRecord).where(StoredRecord.federation == federation.id, StoredRecord.kind == RELEASE)
+    statement = statement.where(StoredRecord.state != ABANDONED)
     return list(
         session.exec(
             statement.options(defer(StoredRecord.envelope)).order_by(  # type: ignore[arg-type]
@@ -289,7 +291,7 @@ def _cell(records: list[StoredRecord], reviews: dict[str, Review]) -> Cell:
     contradicted = max((record.revision for record in records if record.state == EQUIVOCAL), default=0)
     shown = [record.revision for record in records if record.state == CURRENT and record.revision > contradicted]
     return Cell(
-        _STATES[newest.state],
+        _STATES.get(newest.state, QUARANTINED),
         newest.revision,
         newest.id,
         newest.code,

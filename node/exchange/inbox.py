@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func
-from sqlalchemy import select as core_select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session, col, select
 
@@ -25,11 +24,13 @@ from federation.acceptance import (
     Verdict,
     accept_inner,
     accept_outer,
+    is_own_word,
     read_signed_record,
 )
-from federation.documents import sha256_hex
-from federation.envelope import read_envelope
-from federation.errors import Conflict, GonghuiError, NetworkError, StorageError, TrustError
+from federation.documents import read_object, sha256_hex
+from federation.envelope import MAX_SIGNATURES, Envelope, read_envelope, signed_by, with_signatures
+from federation.errors import Conflict, GonghuiError, StorageError, TrustError
+from federation.generations import GENERATION, may_reopen
 from federation.sealing import GROUP_KEY
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
@@ -38,7 +39,8 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
-from node.prepared import Prepared
+from node.exchange.reopened import give_up
+from node.exchange.waiting import EXPIRED, FULL, is_empty, keep_waiting
 from node.stream import recovery
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
@@ -53,9 +55,9 @@ from node.stream.service import (
     QUARANTINED,
     SEALED,
     UNPROVEN,
-    find_federation,
     get_federation,
     keep,
+    list_federations,
 )
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
@@ -63,9 +65,7 @@ Handlers = Mapping[str, Handler]
 
 PUSH, PULL, RELAY, FILE = "push", "pull", "relay", "file"  # `via`
 RECEIPTED = frozenset({PUSH, RELAY, FILE})  # whoever pulls says by its cursor what it has
-MAX_WAITING, MAX_REFUSED = 2_000, 10_000
-MAX_WAITING_OF_ONE = 200  # records of one origin while the member list has expired
-EXPIRED = "list-expired"
+MAX_JUDGED, MAX_REFUSED = 2_000, 10_000
 MENDED_BY_LIST = frozenset(  # codes that another program or another member list may do away with
     {
         "catalogue-unknown",
@@ -78,17 +78,6 @@ MENDED_BY_LIST = frozenset(  # codes that another program or another member list
         "sealed-epoch-unknown",
     }
 )
-_WAITING = Prepared(core_select(col(WaitingDocument.id)).limit(1))
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Records `first` to `last` of a stream are missing here, while a later one waits."""
-
-    origin: str
-    stream: str
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -112,31 +101,19 @@ class _Inbox:
     reader: Reader
     handlers: Handlers
     expired: bool  # the member list: what is new waits for the next one
+    by: str = ""  # the node that brought the document
 
 
-def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *, via: str) -> Outcome:
+def receive(session: Session, node: Node, envelope: bytes, handlers: Handlers, *, via: str, by: str = "") -> Outcome:
     """Take one document in: its place, its content, its receipt, and whatever waited for it. Raises StorageError only.
 
-    `via` is `push`, `pull`, `relay` or `file`.
+    `via` is `push`, `pull`, `relay` or `file`; `by` the node that brought it.
     """
-    inbox = _open(session, node, handlers)
+    inbox = replace(_open(session, node, handlers), by=by)
     outcome = _receive_one(inbox, envelope, via)
     if outcome.verdict in {Verdict.ACCEPTED, Verdict.QUARANTINED, Verdict.SEALED}:
         _take_waiting(inbox)
     return outcome
-
-
-def check_room(session: Session, node: Node, federation_id: str, origin: str) -> None:
-    """Raise NetworkError with a time to come back where the list has expired and enough of this origin's waits."""
-    if not is_expired(session, federation_id, node.clock()):
-        return
-    if _waiting_of(session, origin) >= MAX_WAITING_OF_ONE:
-        raise NetworkError(
-            EXPIRED,
-            "成员名录已过期，须待更新后再收。",
-            "The member list has expired; try again after it was renewed.",
-            retry_after_seconds=3600,
-        )
 
 
 def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
@@ -150,9 +127,10 @@ def take_waiting(session: Session, node: Node, handlers: Handlers) -> int:
 
 
 def take_known(node: Node, handlers: Handlers) -> int:
-    """As `take_waiting`, at start-up: this program may know what the one before did not."""
+    """As `take_waiting`, at start-up, in every federation: this program may know what the one before did not."""
     with node.database.write() as session:
-        return take_waiting(session, node, handlers) if find_federation(session, node) else 0
+        joined = list_federations(session)
+        return sum(take_waiting(session, node.within(federation.id), handlers) for federation in joined)
 
 
 def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outcome:
@@ -162,41 +140,13 @@ def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outco
         stored = session.get(StoredRecord, record_id)
         if stored is None or stored.state not in {QUARANTINED, SEALED, UNPROVEN}:
             raise Conflict("record-not-quarantined", "该条目不在隔离区。", "This record is not in quarantine.")
-        inbox = _open(session, node, handlers)
+        inbox = _open(session, node.within(stored.federation), handlers)
         outcome = _judge_stored(inbox, stored)
         at = node.clock()
         write_audit(
             session, account_id=actor.account_id, action="quarantine.retry", subject=record_id, at=at, code=stored.code
         )
         return outcome
-
-
-def find_gaps(session: Session) -> list[Gap]:
-    """Return what must be asked for (`POST /exchange/v1/missing`), per stream."""
-    if not _WAITING.all(session.connection(), {}):
-        return []
-    waiting = session.exec(select(WaitingDocument).where(WaitingDocument.code == "sequence-gap")).all()
-    lowest: dict[tuple[str, str], int] = {}
-    for item in waiting:
-        place = (item.origin, item.stream)
-        lowest[place] = min(lowest.get(place, item.sequence), item.sequence)
-    gaps = []
-    for (origin, stream), sequence in sorted(lowest.items()):
-        head = session.exec(
-            select(StoredRecord.sequence)
-            .where(StoredRecord.origin == origin, StoredRecord.stream == stream)
-            .order_by(col(StoredRecord.sequence).desc())
-            .limit(1)
-        ).first()
-        if sequence > (head or 0) + 1:
-            gaps.append(Gap(origin, stream, (head or 0) + 1, sequence - 1))
-    return gaps
-
-
-def _waiting_of(session: Session, origin: str) -> int:
-    """Count what waits of an origin, for whatever reason: behind one that waits for the list the next ones wait too."""
-    held = select(func.count()).select_from(WaitingDocument).where(WaitingDocument.origin == origin)
-    return session.exec(held).one()
 
 
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
@@ -216,6 +166,8 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
         case Verdict.PLACED if outcome.refusal is not None:
             return _keep_refusal(inbox, outcome.refusal)
         case Verdict.PLACED if outcome.record is not None:
+            if outcome.known is not None:
+                give_up(inbox.session, inbox.node, inbox.handlers, outcome.record, outcome.known)
             return _keep_record(inbox, outcome.record, via)
         case Verdict.DUPLICATE:
             return _repeat(inbox, outcome, via)
@@ -223,6 +175,8 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
             return _keep_waiting(inbox, outcome, envelope, via)
         case _ if outcome.conflicts_with and outcome.record is not None:
             _keep_proof(inbox, outcome.record, outcome.conflicts_with)
+        case _ if outcome.conflicts_with and outcome.refusal is not None:
+            _keep_refusal_proof(inbox, outcome, outcome.refusal)
         case _:
             _count_refusal(inbox, envelope, outcome.code, via)
     return outcome
@@ -234,11 +188,16 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
         recovery.begin(inbox.session, inbox.node, inbox.federation.id, recovery.PEER)
     position = next_number(inbox.session, "log")
     at = inbox.node.clock()
-    _make_room(inbox, record)
+    refused = _make_room(inbox, record)
     stored = keep(
         inbox.session, record, position=position, stored_at=at, state=QUARANTINED, code="unjudged", flush=False
     )
     outcome = _judge(inbox, stored, record)
+    if refused:  # by its own origin, under another id
+        keep_contradiction(
+            inbox.session, inbox.node, inbox.handlers, _place_of(record), refused, (record.id, record.envelope)
+        )
+        outcome = replace(outcome, code=stored.code)
     if stored.origin == inbox.node.node_id:  # our own, back after a restore: it goes out again, to be sure
         fill_outbox(inbox.session, inbox.node.node_id, inbox.federation, stored)
     elif via in RECEIPTED or stored.state == QUARANTINED:  # whoever serves on shows the receipt in the record's place
@@ -246,18 +205,21 @@ def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
     return outcome
 
 
-def _make_room(inbox: _Inbox, record: Record) -> None:
+def _make_room(inbox: _Inbox, record: Record) -> tuple[str, bytes] | None:
     """Take away the refusal that stands in this place; where it names another id, its issuer's word was not true.
 
-    A refusal elsewhere that names this very id keeps its own place, under its own id.
+    That of the origin itself is returned (id, envelope): it contradicts the record. A refusal elsewhere that names this
+    very id keeps its own place, under its own id.
     """
-    session = inbox.session
+    session, refused = inbox.session, None
     held = inbox.memory.find_at(record.origin, record.stream, record.sequence)
     if held is not None:
         there = session.get_one(StoredRecord, held.id)
         session.delete(there)
         session.flush()
-        if there.id != record.id:
+        if there.id != record.id and is_own_word(there.envelope):
+            refused = (read_envelope(there.envelope).id, there.envelope)
+        elif there.id != record.id:
             issuer = inbox.memory.find_member(read_envelope(there.envelope).keyids[0])
             subject = issuer.id if issuer else ""
             write_audit(session, account_id=SYSTEM, action="refusal.untrue", subject=subject, at=inbox.node.clock())
@@ -266,6 +228,7 @@ def _make_room(inbox: _Inbox, record: Record) -> None:
         elsewhere.id = read_envelope(elsewhere.envelope).id
         session.add(elsewhere)
         session.flush()
+    return refused
 
 
 def _judge(inbox: _Inbox, stored: StoredRecord, record: Record) -> Outcome:
@@ -317,7 +280,7 @@ def _judge_again(inbox: _Inbox) -> int:
         .where(StoredRecord.federation == inbox.federation.id, col(StoredRecord.state).in_((QUARANTINED, SEALED)))
         .where(col(StoredRecord.code).in_(MENDED_BY_LIST))
         .order_by(col(StoredRecord.position))
-        .limit(MAX_WAITING)
+        .limit(MAX_JUDGED)
     ).all()
     return sum(_mend(inbox, stored) for stored in found)
 
@@ -351,8 +314,10 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
     """Let the hub's refusal stand where the record would."""
     at = inbox.node.clock()
     before = inbox.memory.find_at(refusal.origin, refusal.stream, refusal.sequence - 1)
+    own_id = read_envelope(refusal.envelope).id
+    elsewhere = inbox.session.get(StoredRecord, refusal.record_id)  # a hub may name a record of another federation
     stored = StoredRecord(
-        id=refusal.record_id,
+        id=refusal.record_id if elsewhere is None else own_id,
         position=next_number(inbox.session, "log"),
         federation=refusal.federation,
         origin=refusal.origin,
@@ -370,16 +335,18 @@ def _keep_refusal(inbox: _Inbox, refusal: Refusal) -> Outcome:
     )
     inbox.session.add(stored)
     inbox.session.flush()
-    append_leaf(inbox.session, read_envelope(refusal.envelope).id)
+    append_leaf(inbox.session, own_id)
     return Outcome(Verdict.QUARANTINED, refusal.code, refusal.record_id, refusal=refusal)
 
 
 def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
     """Answer a repetition with what was decided before."""
+    if outcome.conflicts_with and outcome.refusal is not None:
+        return _keep_refusal_proof(inbox, outcome, outcome.refusal)
     stored = inbox.session.get(StoredRecord, outcome.record_id)
     if stored is None or stored.state == PLACEHOLDER:
         return outcome
-    if outcome.record is not None and outcome.record.keyid not in read_envelope(stored.envelope).keyids:
+    if outcome.record is not None and outcome.record.envelope != stored.envelope:
         _take_signature(inbox, stored, outcome.record)
     if via in RECEIPTED and stored.origin != inbox.node.node_id:
         issue_receipt(inbox.session, inbox.node, stored, inbox.node.clock())
@@ -387,11 +354,14 @@ def _repeat(inbox: _Inbox, outcome: Outcome, via: str) -> Outcome:
 
 
 def _take_signature(inbox: _Inbox, stored: StoredRecord, record: Record) -> None:
-    """Keep the signature of a key that stands under the same bytes; judge anew what was unproven without it."""
+    """Put the signature of a key that stands beside those that are held; judge anew what was unproven without it."""
     member = inbox.memory.find_member(record.keyid)
-    if member is None or member.revoked_at is not None or member.retired:
+    held = read_envelope(stored.envelope)
+    if member is None or member.revoked_at is not None or member.retired or signed_by(held, member.key):
         return
-    stored.envelope = record.envelope
+    added = next(pair for pair in read_envelope(record.envelope).signatures if pair[0] == record.keyid)
+    kept = [pair for pair in held.signatures if pair[0] != record.keyid and _is_valid(inbox, stored, held, pair[0])]
+    stored.envelope = with_signatures(held, [*kept, added][-MAX_SIGNATURES:])
     stored.position = next_number(inbox.session, "log")  # so that readers who have passed it see the signature
     inbox.session.add(stored)
     inbox.session.flush()
@@ -399,37 +369,21 @@ def _take_signature(inbox: _Inbox, stored: StoredRecord, record: Record) -> None
         _judge(inbox, stored, record)
 
 
+def _is_valid(inbox: _Inbox, stored: StoredRecord, envelope: Envelope, keyid: str) -> bool:
+    member = inbox.memory.find_member(keyid)
+    return member is not None and member.id == stored.origin and signed_by(envelope, member.key)
+
+
 def judge_again(session: Session, node: Node, stored: StoredRecord, handlers: Handlers) -> str:
     """Judge a record that is held by what is known now; return its state."""
-    _judge_stored(_open(session, node, handlers), stored)
+    _judge_stored(_open(session, node.within(stored.federation), handlers), stored)
     return stored.state
 
 
 def _keep_waiting(inbox: _Inbox, outcome: Outcome, envelope: bytes, via: str) -> Outcome:
-    session = inbox.session
-    if session.get(WaitingDocument, outcome.record_id) is not None:
+    if keep_waiting(inbox.session, inbox.node, inbox.federation, outcome, envelope, via=via, by=inbox.by):
         return outcome
-    if len(session.exec(select(WaitingDocument.id).limit(MAX_WAITING)).all()) >= MAX_WAITING:
-        return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
-    placed = outcome.record or outcome.refusal
-    if inbox.expired and placed and _waiting_of(session, placed.origin) >= MAX_WAITING_OF_ONE:
-        return replace(outcome, verdict=Verdict.REFUSED, code="waiting-room-full")
-    session.add(
-        WaitingDocument(
-            id=outcome.record_id,
-            code=outcome.code,
-            federation=inbox.federation.id,
-            origin=placed.origin if placed else "",
-            stream=placed.stream if placed else "",
-            sequence=placed.sequence if placed else 0,
-            keyids=" ".join(read_envelope(envelope).keyids),
-            via=via,
-            envelope=envelope,
-            since_at=inbox.node.clock(),
-        )
-    )
-    session.flush()
-    return outcome
+    return replace(outcome, verdict=Verdict.REFUSED, code=FULL)
 
 
 def _take_waiting(inbox: _Inbox) -> int:
@@ -446,35 +400,47 @@ def _take_waiting(inbox: _Inbox) -> int:
 
 def _find_next_waiting(inbox: _Inbox) -> WaitingDocument | None:
     """Return a record whose predecessor or key is here by now."""
-    if not _WAITING.all(inbox.session.connection(), {}):  # nearly always
+    room = inbox.federation.id
+    if is_empty(inbox.session, room):
         return None
     places = inbox.session.exec(
         select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
-        .where(WaitingDocument.code == "sequence-gap")
-        .group_by(WaitingDocument.origin, WaitingDocument.stream)
+        .where(WaitingDocument.federation == room, WaitingDocument.code == "sequence-gap")
+        .group_by(WaitingDocument.origin, WaitingDocument.stream, (col(WaitingDocument.sequence) - 1) // GENERATION)
     ).all()
     for origin, stream, sequence in places:
         head = inbox.memory.find_head(origin, stream)
-        if sequence <= (head.sequence if head else 0) + 1:
-            return _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+        first = _first_waiting(inbox, origin=origin, stream=stream, sequence=sequence)
+        if sequence <= (head.sequence if head else 0) + 1 or _begins_anew(inbox, first):
+            return first
     if not inbox.expired:
-        waiting = select(WaitingDocument).where(WaitingDocument.code == EXPIRED)
+        waiting = select(WaitingDocument).where(WaitingDocument.federation == room, WaitingDocument.code == EXPIRED)
         order = (col(WaitingDocument.origin), col(WaitingDocument.stream), col(WaitingDocument.sequence))
         item = inbox.session.exec(waiting.order_by(*order).limit(1)).first()
         if item is not None:
             return item
     for keyids in inbox.session.exec(
-        select(WaitingDocument.keyids).where(WaitingDocument.code == "key-unknown").distinct()
+        select(WaitingDocument.keyids)
+        .where(WaitingDocument.federation == room, WaitingDocument.code == "key-unknown")
+        .distinct()
     ).all():
         if any(inbox.memory.find_member(keyid) for keyid in keyids.split()):
             return _first_waiting(inbox, code="key-unknown", keyids=keyids)
     return None
 
 
+def _begins_anew(inbox: _Inbox, item: WaitingDocument) -> bool:
+    """Tell whether a record that waits begins its stream anew after one that is here by now."""
+    if not may_reopen(item.sequence):
+        return False
+    payload = read_object(read_envelope(item.envelope).payload)  # whose signature was verified when it came
+    known = inbox.memory.find_record(str(payload.get("previous", "")))
+    return known is not None and (known.origin, known.stream) == (item.origin, item.stream)
+
+
 def _first_waiting(inbox: _Inbox, **equal: object) -> WaitingDocument:
-    return inbox.session.exec(
-        select(WaitingDocument).filter_by(**equal).order_by(col(WaitingDocument.since_at), WaitingDocument.id).limit(1)
-    ).one()
+    found = select(WaitingDocument).filter_by(federation=inbox.federation.id, **equal)
+    return inbox.session.exec(found.order_by(col(WaitingDocument.since_at), WaitingDocument.id).limit(1)).one()
 
 
 def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:
@@ -486,6 +452,21 @@ def _keep_proof(inbox: _Inbox, record: Record, first_id: str) -> None:
     keep_contradiction(
         inbox.session, inbox.node, inbox.handlers, place, (first_id, first.envelope), (record.id, record.envelope)
     )
+
+
+def _keep_refusal_proof(inbox: _Inbox, outcome: Outcome, refusal: Refusal) -> Outcome:
+    """Keep what an origin's refusal of its own record proves beside what it said before of that place."""
+    held = inbox.session.get_one(StoredRecord, outcome.conflicts_with)
+    if held.state == PLACEHOLDER and not is_own_word(held.envelope):
+        return outcome
+    first = (held.id if held.state != PLACEHOLDER else read_envelope(held.envelope).id, held.envelope)
+    second = (read_envelope(refusal.envelope).id, refusal.envelope)
+    keep_contradiction(inbox.session, inbox.node, inbox.handlers, _place_of(refusal), first, second)
+    return replace(outcome, verdict=Verdict.REFUSED, code="equivocation")
+
+
+def _place_of(placed: Record | Refusal) -> Place:
+    return Place(placed.federation, placed.origin, placed.stream, placed.sequence)
 
 
 def keep_contradiction(

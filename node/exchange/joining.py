@@ -19,7 +19,6 @@ from node.exchange.links import Connect, link_to, open_client
 from node.exchange.sync import PeerResult, run_round
 from node.stream.models import Federation, Peer
 from node.stream.peers import find_peer
-from node.stream.service import find_federation
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def add_hub(
 ) -> Joined:
     """Pin the hub at `url` by its fingerprint, join its federation and run a first round; repeatable.
 
-    Raise TrustError for a wrong or changed key or where the hub has not enrolled us, Conflict for a second federation.
+    Raise TrustError for a wrong or changed key or where the hub has not enrolled us, Conflict where it has another hub.
     """
     check_permission(actor, "peer.write")
     url, wanted = check_url(url), read_fingerprint(fingerprint)
@@ -54,7 +53,7 @@ def add_hub(
                 "The hub has not enrolled this node: give it the file of `gonghui peer key --out FILE`, then repeat.",
             ) from error
     federation, peer = _store(node, actor, hub, url, told)
-    results = run_round(node, handlers, only=peer.id, by_hand=True, connect=connect)
+    results = run_round(node.within(federation.id), handlers, only=peer.id, by_hand=True, connect=connect)
     return Joined(federation, peer, results[0] if results else None)
 
 
@@ -82,14 +81,14 @@ def _read_hub(told: dict[str, Any], wanted: str) -> tuple[Member, dict[str, Any]
 
 def _check_known(node: Node, hub: Member) -> None:
     with node.database.read() as session:
-        federation = find_federation(session, node)
+        federation = session.get(Federation, hub.federation)
         if federation is None:
             return
-        if (federation.id, federation.hub_id) != (hub.federation, hub.id):
+        if federation.left_at is not None or federation.hub_id != hub.id:
             raise Conflict(
                 "federation-joined",
-                f"本节点已加入联合体“{federation.name}”，目前只能加入一个。",
-                f"This node is in the federation “{federation.name}” already; today it can be in one.",
+                f"联合体“{federation.name}”已有别的汇总节点，或已离开：请凭信任锚 gonghui enrol request。",
+                f"“{federation.name}” has another hub, or was left: use its anchor, `gonghui enrol request`.",
             )
         peer = find_peer(session, hub.federation, hub.id)
     if peer is not None and peer.keyid != hub.key.keyid:

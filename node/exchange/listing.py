@@ -23,6 +23,10 @@ _ROLES = {
     "snapshot": Text("每日签发（汇总节点）", "the hub's daily signature"),
     "timestamp": Text("每日签发（汇总节点）", "the hub's daily signature"),
 }
+_STALE_MEND = Text(
+    "gonghui sync run；汇总节点若已移交，请向管理员索取新的信任锚：gonghui enrol request --anchor FILE",
+    "gonghui sync run; where the hub has moved, get its new anchor: gonghui enrol request --anchor FILE",
+)
 _REACH = frozenset({"list-unreachable"})  # beside `peer-...`: nobody was reached, nothing was refused
 
 
@@ -73,7 +77,7 @@ def list_warnings(state: MemberListState, now: datetime, *, is_hub: bool) -> lis
         found.append(Warned("list-ageing", said, _mend(is_hub=is_hub)))
     if not is_hub and state.refreshed_at is not None and now - state.refreshed_at > timedelta(days=STALE_DAYS):
         said = Text(f"超过 {STALE_DAYS} 天没有更新名录", f"the list was not refreshed for more than {STALE_DAYS} days")
-        found.append(Warned("list-stale", said, Text("gonghui sync run", "gonghui sync run")))
+        found.append(Warned("list-stale", said, _STALE_MEND))
     return sorted(found, key=lambda warned: not warned.serious)
 
 

@@ -5,20 +5,25 @@ needs none of it. A sender has a quota. After three months a parcel's bytes go, 
 still wait in the sender's own outbox, and are sent again.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, delete, select, update
 
-from federation.errors import NetworkError
+from federation.errors import InputRefused, NetworkError
+from federation.parcel import peek_audience, read_parcel
 from node.context import Node
 from node.exchange.models import MailboxParcel
+from node.stream.models import Peer
 from node.stream.peers import get_peer
 from node.stream.service import get_federation
+from node.stream.standing import is_active
 
 KEPT, EXPIRED = "kept", "expired"
 KEEP_FOR = timedelta(days=90)
 MAX_KEPT, MAX_KEPT_BYTES = 1_000, 33_554_432  # of one sender
+MAX_FOR_ONE, MAX_FOR_ONE_BYTES = 500, 16_777_216  # of them for one recipient: who never fetches leaves room for others
 RETRY_AFTER_SECONDS = 3_600
 
 
@@ -29,18 +34,20 @@ class MailboxFull(NetworkError):
 
 
 def put(session: Session, node: Node, sender: str, recipient: str, parcel_id: str, data: bytes) -> None:
-    """Keep a parcel for its recipient; the same again changes nothing. Raise InputRefused, MailboxFull."""
+    """Keep a parcel for its recipient; the same again changes nothing. Raise InputRefused, MailboxFull.
+
+    For who is suspended or held nothing is kept.
+    """
     federation = get_federation(session, node)
-    get_peer(session, federation.id, recipient)
+    check_may_get(get_peer(session, federation.id, recipient), node.clock())
     known = session.get(MailboxParcel, parcel_id)
     if known is not None:
         return
-    count, size = session.exec(
-        select(func.count(), func.coalesce(func.sum(MailboxParcel.size_bytes), 0)).where(
-            MailboxParcel.sender == sender, MailboxParcel.state == KEPT
-        )
-    ).one()
-    if count >= MAX_KEPT or size + len(data) > MAX_KEPT_BYTES:
+    of_sender = (col(MailboxParcel.sender) == sender) & (col(MailboxParcel.state) == KEPT)
+    for_one = of_sender & (col(MailboxParcel.recipient) == recipient)
+    if _fills(session, of_sender, len(data), MAX_KEPT, MAX_KEPT_BYTES) or _fills(
+        session, for_one, len(data), MAX_FOR_ONE, MAX_FOR_ONE_BYTES
+    ):
         raise MailboxFull(
             "mailbox-full",
             "汇总节点信箱中本节点的包裹已满，对方取走后再送。",
@@ -61,6 +68,20 @@ def put(session: Session, node: Node, sender: str, recipient: str, parcel_id: st
     session.flush()
 
 
+def check_may_get(peer: Peer, now: datetime) -> None:
+    """Raise InputRefused where a peer is suspended or held: nothing is handed to it, over no transport."""
+    if not is_active(peer, now):
+        raise InputRefused(
+            "member-suspended", "该成员已停用，不向其交付。", "This member is suspended; it gets nothing."
+        )
+
+
+def _fills(session: Session, which: ColumnElement[bool], more: int, rows: int, total: int) -> bool:
+    used = select(func.count(), func.coalesce(func.sum(MailboxParcel.size_bytes), 0)).where(which)
+    count, size = session.exec(used).one()
+    return bool(count >= rows or size + more > total)
+
+
 def take_next(session: Session, federation_id: str, recipient: str, skip: set[str]) -> MailboxParcel | None:
     """Return the oldest parcel for a recipient; it stays until it is acknowledged."""
     statement = select(MailboxParcel).where(
@@ -76,6 +97,20 @@ def acknowledge(session: Session, recipient: str, parcel_ids: list[str]) -> int:
     """Drop parcels which their recipient has taken in; return how many."""
     mine = (col(MailboxParcel.recipient) == recipient) & col(MailboxParcel.id).in_(parcel_ids)
     return session.execute(delete(MailboxParcel).where(mine)).rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def settle(session: Session, federation_id: str, recipient: str, taken: Mapping[str, int]) -> int:
+    """Drop what a recipient took by stick: by sender up to the number of its parcel; return how many."""
+    rows = session.exec(
+        select(MailboxParcel)
+        .where(MailboxParcel.federation == federation_id, MailboxParcel.recipient == recipient)
+        .where(MailboxParcel.state == KEPT, col(MailboxParcel.sender).in_(taken))
+    ).all()
+    gone = [row for row in rows if peek_audience(read_parcel(row.data))["number"] <= taken[row.sender]]
+    for row in gone:
+        session.delete(row)
+    session.flush()
+    return len(gone)
 
 
 def list_kept(session: Session, federation_id: str, recipient: str) -> list[bytes]:

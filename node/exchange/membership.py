@@ -16,7 +16,7 @@ from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.stream.models import Federation, StoredRecord
 from node.stream.peers import MEMBER_LIST, list_peers
-from node.stream.service import append_record, find_federation
+from node.stream.service import append_record, find_own
 from node.stream.standing import ACTIVE, SUSPENDED, is_active
 
 SCHEMA, SCHEMA_LONG_KEYS = "member-list.v1", "member-list.v2"  # the earlier release knows v1 alone
@@ -69,8 +69,8 @@ def publish_members(session: Session, node: Node, federation: Federation) -> Sto
 def publish_members_if_hub(node: Node) -> None:
     """Publish the list where this node is the hub and its own name or address changed, or none was published yet."""
     with node.database.write() as session:
-        federation = find_federation(session, node)
-        if federation is not None and federation.hub_id == node.node_id:
+        federation = find_own(session, node)
+        if federation is not None:
             publish_members(session, node, federation)
 
 

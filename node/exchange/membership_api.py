@@ -22,7 +22,7 @@ from node.exchange.inbox import Handlers
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.memberlist import find_file
-from node.stream.service import find_federation
+from node.stream.service import find_home
 
 router = APIRouter(prefix="/exchange/v1", route_class=ProblemRoute, tags=["membership"])
 
@@ -40,9 +40,8 @@ Body = Annotated[bytes, Depends(read_body)]
 def read_file(node: NodeOf, path: str, federation: str = "") -> Response:
     """Answer one file of the member list that we hold, verbatim."""
     with node.database.read() as session:
-        ours = find_federation(session, node)
-        wanted = federation or (ours.id if ours else "")
-        content = find_file(session, wanted, path)
+        ours = None if federation else find_home(session, node)
+        content = find_file(session, ours.id if ours else federation, path)
     if content is None:
         raise InputRefused("address-unknown", "名录中没有这个文件。", "The member list has no such file.")
     return Response(content, media_type="application/json")

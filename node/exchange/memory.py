@@ -12,7 +12,7 @@ from node.context import Node
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.models import Federation, ProvenRecord, StoredRecord
-from node.stream.service import EQUIVOCAL, PLACEHOLDER, SEALED, find_member
+from node.stream.service import ABANDONED, EQUIVOCAL, PLACEHOLDER, SEALED, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
 _STREAM = and_(
@@ -36,6 +36,7 @@ _REVISIONS = Prepared(
         _STREAM,
         col(StoredRecord.subject) == bindparam("subject"),
         col(StoredRecord.state) != PLACEHOLDER,
+        col(StoredRecord.state) != ABANDONED,
         or_(and_(*(col(StoredRecord.code) != code for code in UNSOUND_REVISION)), col(StoredRecord.state) == EQUIVOCAL),
     )
 )

@@ -60,7 +60,8 @@ def use_nonce(node: Node, opened: Request, window_seconds: int) -> None:
     now = node.clock()
     ends = opened.issued_at + timedelta(seconds=window_seconds)
     with node.database.note() as connection:
-        nonce = {"origin": opened.member.id, "nonce": opened.nonce}
+        whose = f"{opened.member.federation} {opened.member.id}"  # another parent uses up none of this one's
+        nonce = {"origin": whose, "nonce": opened.nonce}
         if _USE.run(connection, {**nonce, "expires_at": ends, "ends": format_time(ends)}) != 1:
             _refuse(known=bool(_KNOWN.all(connection, nonce)))
         if opened.op == "pull":

@@ -19,14 +19,15 @@ from federation.keys import Member
 from federation.parcel import EVERYBODY, MAX_ITEMS, Range, Says, build_parcel
 from node.context import Node
 from node.exchange.heads import Difference, find_differences, read_statements
-from node.exchange.inbox import find_gaps
 from node.exchange.models import PeerParcels
 from node.exchange.serving import read_missing, read_page
+from node.exchange.vouching import Vouched
+from node.exchange.waiting import find_gaps
 from node.stream.memberlist import versions_of
 from node.stream.models import Federation, OutboxItem, Peer, PeerRead, PeerStatements, Receipt, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer, list_peers, member_of
-from node.stream.recovery import held_of, is_recovering, note_question, own_heads
+from node.stream.recovery import awaited_readers, held_of, is_recovering, note_question, own_heads
 from node.stream.service import PLACEHOLDER
 from node.stream.standing import is_active
 
@@ -90,12 +91,13 @@ def pack(
     item_ids: list[int] | None = None,
     sent_receipts: bool = False,
     own_statements: bool = False,
+    vouched: Vouched | None = None,
     files: tuple[tuple[str, bytes], ...] = (),
 ) -> list[Packed]:
     """Pack everything for `peer`, in at least one parcel; the caller's transaction keeps the numbers given out.
 
     `item_ids` narrows the outbox to these; `sent_receipts` leaves out receipts that lie in the mailbox already;
-    `own_statements` leaves out what others stated.
+    `own_statements` leaves out what others stated; `vouched` goes along behind all.
     """
     size = size or Size()
     state = parcels_state(session, federation.id, peer.id)
@@ -107,12 +109,13 @@ def pack(
         first.receipts_upto[stream] = max(sequence, first.receipts_upto.get(stream, 0))
     first.receipts = len(first.envelopes)
     loads = list(_load_all(session, node, federation, peer, state, first, size, item_ids))
-    for envelope in _statements(session, node, peer, own=own_statements):
+    statements = _statements(session, node, peer, own=own_statements)
+    for envelope in [*statements, *(vouched.envelopes if vouched else ())]:
         if not loads[-1].fits(envelope, size):
             loads.append(_Load())
         loads[-1].envelopes.append(envelope)
         loads[-1].statements += 1
-    says = _say(session, node, federation, peer, state)
+    says = replace(_say(session, node, federation, peer, state), witness=vouched.says if vouched else None)
     state.refused = "{}"  # told once: where that is lost, the record comes again
     return [
         _seal(node, federation, peer.id, state, session, load, says, files if number == 0 else ())
@@ -126,7 +129,10 @@ def pack_for_all(
     """Pack for whoever reads it: the records for all that not every active member is known to hold."""
     state = parcels_state(session, federation.id, EVERYBODY)
     members = [peer for peer in list_peers(session, federation.id) if is_active(peer, node.clock())]
-    reads = {row.peer_id: row.cursor for row in session.exec(select(PeerRead)).all()}
+    reads = {
+        row.peer_id: row.cursor
+        for row in session.exec(select(PeerRead).where(PeerRead.federation == federation.id)).all()
+    }
     known = min((reads.get(peer.id, 0) for peer in members if peer.id != node.node_id), default=0)
     is_hub = federation.hub_id == node.node_id
     rows = session.exec(
@@ -254,9 +260,22 @@ def _receipts(session: Session, state: PeerParcels, *, sent: bool) -> list[tuple
     return found[:MAX_RECEIPTS]
 
 
-def owes_receipts(session: Session, federation_id: str, peer_id: str) -> bool:
-    """Tell whether the peer lacks a receipt of ours that does not lie in the mailbox."""
-    return bool(_receipts(session, parcels_state(session, federation_id, peer_id), sent=True))
+def owes_receipts(session: Session, federation_id: str, peer_id: str, *, sent: bool = True) -> bool:
+    """Tell whether the peer lacks a receipt of ours; with `sent`, one that does not lie in the mailbox."""
+    return bool(_receipts(session, parcels_state(session, federation_id, peer_id), sent=sent))
+
+
+def peers_in_need(session: Session, node: Node, federation: Federation) -> set[str]:
+    """Return the peers that should hear from us though no record waits: by their own word they lack receipts of ours.
+
+    Also those that were restored and ask for what is theirs, and those that a recovery of ours waits for.
+    """
+    known = select(PeerParcels).where(
+        PeerParcels.federation == federation.id, col(PeerParcels.imported_at).is_not(None)
+    )
+    rows = [row for row in session.exec(known).all() if row.peer_id not in {federation.hub_id, EVERYBODY}]
+    owed = {row.peer_id for row in rows if row.lost or _receipts(session, row, sent=False)}
+    return owed.union(*awaited_readers(session, node, federation).values())
 
 
 def _missed(session: Session, node: Node, federation: Federation, peer: Peer, state: PeerParcels) -> Iterator[bytes]:
@@ -301,7 +320,7 @@ def _statements(session: Session, node: Node, peer: Peer, *, own: bool) -> Itera
 def _say(session: Session, node: Node, federation: Federation, peer: Peer, state: PeerParcels) -> Says:
     """Return what we say of ourselves to this peer."""
     own = find_peer(session, federation.id, peer.id)
-    gaps = [gap for gap in find_gaps(session) if peer.is_hub or gap.origin == peer.id]
+    gaps = [gap for gap in find_gaps(session, federation.id) if peer.is_hub or gap.origin == peer.id]
     wanted = [Range(gap.origin, gap.stream, gap.first, gap.last) for gap in gaps]
     differences = find_differences(session, node, federation, peer.id)  # an origin's own word is proof as it stands
     wanted += [_to_compare(found) for found in differences if found.held and found.origin != peer.id]
@@ -317,8 +336,20 @@ def _say(session: Session, node: Node, federation: Federation, peer: Peer, state
         membership=said_versions(session, federation.id),
         refused=json.loads(state.refused),
         held={stream: (head.sequence, head.id) for stream, head in held},
+        settled=_settled(session, federation, node) if peer.is_hub else {},
         lost=dict(sorted(heads.items())[:MAX_HELD]) if is_recovering(session, federation.id) else None,
     )
+
+
+def _settled(session: Session, federation: Federation, node: Node) -> dict[str, int]:
+    """Return the highest number of each other member's parcels that we took in: the hub need not keep them longer."""
+    rows = session.exec(
+        select(PeerParcels.peer_id, PeerParcels.number_in)
+        .where(PeerParcels.federation == federation.id, PeerParcels.number_in > 0)
+        .order_by(col(PeerParcels.imported_at).desc())
+        .limit(MAX_HELD)
+    ).all()
+    return {peer_id: number for peer_id, number in rows if peer_id not in {federation.hub_id, node.node_id, EVERYBODY}}
 
 
 def _to_compare(found: Difference) -> Range:

@@ -19,15 +19,17 @@ from node.exchange.models import PeerParcels
 from node.exchange.parcels import Size, owes_receipts, pack, parcels_state
 from node.exchange.routes import RELAYED, route_to
 from node.exchange.unpacking import Taken, open_parcel, take_parcel
-from node.stream.models import Federation, OutboxItem, Peer
+from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
 from node.stream.outbox import WAITING
 from node.stream.peers import find_peer
 from node.stream.recovery import RecoveryQuestion, awaited_readers
 from node.stream.service import get_federation
+from node.stream.standing import is_active
 
 SIZE = Size(items=49, bytes=900_000)  # with its manifest, a parcel fits into one request
 MAX_PARCELS = 200  # of one visit
 SEND_AGAIN_AFTER = timedelta(hours=1)
+FULL = "mailbox-full"
 _NO_MAILBOX = frozenset({404, 405})
 
 
@@ -44,9 +46,16 @@ def visit_mailbox(node: Node, link: Link, handlers: Handlers, *, wait_seconds: i
             return taken
         raise
     with node.database.write() as session:
-        _note_sent(session, node, sent)
+        _note_sent(session, node, link.provider.federation, sent)
     for peer in _recipients(node):
-        _put_all(node, link, peer)
+        try:
+            _put_all(node, link, peer)
+        except NetworkError as error:  # one recipient's share is full: the others, and the visit, go on
+            if error.code != FULL:
+                raise
+            taken.codes[error.code] += 1
+            with node.database.write() as session:
+                _note_full(session, node, peer)
     return taken
 
 
@@ -70,15 +79,21 @@ def _take_all(node: Node, link: Link, handlers: Handlers, wait_seconds: int, tak
     return told if isinstance(told, dict) else {}
 
 
-def _note_sent(session: Session, node: Node, sent: dict[str, str]) -> None:
+def _note_sent(session: Session, node: Node, federation_id: str, sent: dict[str, str]) -> None:
     """Let go again what lies in the mailbox no more and was not answered for an hour, or has expired there."""
     now = node.clock()
-    for asked in session.exec(select(RecoveryQuestion).where(col(RecoveryQuestion.parcel) != "")).all():
+    for asked in session.exec(
+        select(RecoveryQuestion).where(RecoveryQuestion.federation == federation_id, col(RecoveryQuestion.parcel) != "")
+    ).all():
         if sent.get(asked.parcel) != "kept" and asked.asked_at <= now - SEND_AGAIN_AFTER:
             asked.parcel = ""
             session.add(asked)
-    rows = session.exec(select(OutboxItem).where(OutboxItem.state == WAITING, col(OutboxItem.parcel) != "")).all()
-    for item in rows:
+    lying = (
+        select(OutboxItem)
+        .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        .where(OutboxItem.state == WAITING, col(OutboxItem.parcel) != "", StoredRecord.federation == federation_id)
+    )
+    for item in session.exec(lying).all():
         state = sent.get(item.parcel)
         if state == "kept" or (state is None and item.updated_at > now - SEND_AGAIN_AFTER):
             continue
@@ -92,7 +107,11 @@ def _recipients(node: Node) -> list[Peer]:
     with node.database.read() as session:
         federation = get_federation(session, node)
         waiting = session.exec(
-            select(OutboxItem.peer_id).where(OutboxItem.state == WAITING, OutboxItem.parcel == "").distinct()
+            select(OutboxItem.peer_id)
+            .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+            .where(OutboxItem.state == WAITING, OutboxItem.parcel == "", StoredRecord.federation == federation.id)
+            .where((col(OutboxItem.code) != FULL) | (col(OutboxItem.updated_at) <= node.clock() - SEND_AGAIN_AFTER))
+            .distinct()
         ).all()
         senders = session.exec(
             select(PeerParcels.peer_id).where(
@@ -102,7 +121,8 @@ def _recipients(node: Node) -> list[Peer]:
         owed = {identity for identity in senders if owes_receipts(session, federation.id, identity)}
         wanted = {*waiting, *owed, *_restored(session, federation), *_to_ask(session, node, federation)}
         peers = [find_peer(session, federation.id, identity) for identity in sorted(wanted)]
-    return [peer for peer in peers if peer is not None and route_to(node, federation, peer) == RELAYED]
+    reached = [peer for peer in peers if peer is not None and is_active(peer, node.clock())]
+    return [peer for peer in reached if route_to(node, federation, peer) == RELAYED]
 
 
 def _restored(session: Session, federation: Federation) -> set[str]:
@@ -155,7 +175,16 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             session.add(state)
 
 
+def _note_full(session: Session, node: Node, peer: Peer) -> None:
+    """Let the outbox say why what waits for this peer is not on its way; it is tried again in an hour."""
+    waiting = (col(OutboxItem.peer_id) == peer.id) & (col(OutboxItem.state) == WAITING) & (col(OutboxItem.parcel) == "")
+    for item in session.exec(select(OutboxItem).where(waiting)).all():
+        item.code, item.updated_at = FULL, node.clock()
+        session.add(item)
+
+
 def _mark(session: Session, node: Node, parcel_id: str, item_ids: tuple[int, ...]) -> None:
     for item in session.exec(select(OutboxItem).where(col(OutboxItem.id).in_(item_ids))).all():
         item.parcel, item.updated_at = parcel_id, node.clock()
+        item.code = "" if item.code == FULL else item.code
         session.add(item)

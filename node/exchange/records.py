@@ -21,6 +21,8 @@ def list_records(node: Node, actor: Actor, *, kind: str = "", limit: int = _SHOW
     """Return the newest records of the log, own and received, without their content."""
     check_permission(actor, "release.read")
     statement = select(StoredRecord).order_by(col(StoredRecord.position).desc()).limit(limit)
+    if node.federation:
+        statement = statement.where(StoredRecord.federation == node.federation)
     if kind:
         statement = statement.where(StoredRecord.kind == kind)
     with node.database.read() as session:

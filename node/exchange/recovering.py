@@ -61,7 +61,7 @@ def _take_stream(node: Node, link: Link, handlers: Handlers, stream: str, known:
         answer = link.ask("missing", wanted, at=node.clock())
         with node.database.write() as session:
             for envelope in answer.enclosed:
-                outcome = receive(session, node, envelope.raw, handlers, via=PULL)
+                outcome = receive(session, node, envelope.raw, handlers, via=PULL, by=link.provider.id)
                 if outcome.verdict in TAKEN:
                     came += 1
                 elif outcome.verdict is not Verdict.DUPLICATE:

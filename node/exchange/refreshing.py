@@ -8,11 +8,13 @@ serves, the hub is withholding a change: `list-frozen` is shown until the higher
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from secrets import SystemRandom
 
+from federation.client import PeerClient
 from federation.editions import resign
 from federation.errors import GonghuiError, NetworkError, TrustError
 from federation.keys import Member
@@ -23,8 +25,9 @@ from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members
 from node.exchange.routes import STICK
-from node.stream.memberlist import find_state, is_seen, load_list_files, note_seen, open_held, store_list
+from node.stream.memberlist import find_state, is_seen, list_signer, load_list_files, note_seen, open_held, store_list
 from node.stream.models import Federation, MemberListState, Peer
+from node.stream.parents import in_each
 from node.stream.peers import list_peers, member_of
 from node.stream.recovery import is_recovering
 from node.stream.service import find_federation
@@ -50,12 +53,26 @@ class Source:
         return self.peer.id if self.peer else self.url
 
 
-def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
-    """Bring the list up to date; return "" or the code of what stands against it. Raises StorageError only.
+def refresh_list(
+    node: Node,
+    handlers: Handlers,
+    *,
+    first: Sequence[str] = (),
+    connect: Connect = open_client,
+    by_hand: bool = False,
+) -> str:
+    """Bring the list up to date, of each federation; return "" or the code of what stands against one.
+
+    Raises StorageError only. `first` are addresses to be asked before any other: of an anchor that was given just now.
 
     The hub signs its own anew where that is due, after it has looked whether a member holds a newer one (a restored
-    hub). Nothing is done where the federation has no list.
+    hub). Nothing is done where the federation has no list. Whoever asked not to be called before a time (`Retry-After`)
+    is left alone until then, unless a person asks.
     """
+    return next(filter(None, in_each(node, lambda here: _refresh(here, handlers, connect, first, by_hand=by_hand))), "")
+
+
+def _refresh(node: Node, handlers: Handlers, connect: Connect, first: Sequence[str], *, by_hand: bool) -> str:
     with node.database.read() as session:
         federation = find_federation(session, node)
         state = find_state(session, federation.id) if federation else None
@@ -64,13 +81,13 @@ def refresh_list(node: Node, handlers: Handlers, *, connect: Connect = open_clie
     if federation.hub_id != node.node_id:
         if node.settings.exchange.transport == STICK:
             return _settle(node, federation.id, "")  # it comes in bundles
-        return _fetch(node, federation, handlers, connect)
+        return _fetch(node, federation, handlers, connect, first, by_hand=by_hand)
     if state.expires_at is None:
         return ""
     with node.database.read() as session:
         recovering = is_recovering(session, federation.id)
     if recovering or is_behind(state):
-        _fetch(node, federation, handlers, connect)
+        _fetch(node, federation, handlers, connect, by_hand=by_hand)
     return sign_anew(node, federation.id)
 
 
@@ -91,7 +108,7 @@ def sign_anew(node: Node, federation_id: str, *, at_once: bool = False) -> str:
         if not (due or at_once):
             return state.error
         try:
-            files = resign(held.files, node.signer, now=now)
+            files = resign(held.files, list_signer(node, held.roll), now=now)
             found = refresh(state.root, held.files, files.get, federation=federation_id, now=now)
         except GonghuiError as error:
             state.error, state.tried_at = error.code, now
@@ -134,19 +151,30 @@ def _behind(state: MemberListState, roles: Iterable[str]) -> tuple[str, ...]:
     return tuple(role for role in roles if seen.get(role, 0) > held.get(role, 0))
 
 
-def _fetch(node: Node, federation: Federation, handlers: Handlers, connect: Connect) -> str:
+def _fetch(
+    node: Node,
+    federation: Federation,
+    handlers: Handlers,
+    connect: Connect,
+    first: Sequence[str] = (),
+    *,
+    by_hand: bool = False,
+) -> str:
     """Try the sources in turn until one serves a good list; then ask one more member what it holds.
 
     What the hub served and was refused stays an alarm, even where another member's list was good.
     """
     alarm, code = "", "list-unreachable"
-    sources = list(_sources(node, federation))
+    sources = [*map(Source, first), *_sources(node, federation, by_hand=by_hand)]
+    if not sources:  # nobody wants to be called yet
+        return _settle(node, federation.id, code)
     for number, source in enumerate(sources):
         try:
             with connect(node, source.url) as client:
-                take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+                take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
         except NetworkError as error:
             code = error.code
+            _note_wait(node, source, error)
         except TrustError as error:
             code = error.code
             alarm = alarm or code
@@ -172,8 +200,13 @@ def take_from(node: Node, federation_id: str, fetch: Fetch, handlers: Handlers, 
                 state.root, load_list_files(session, federation_id), found.files.get, federation=federation_id, now=now
             )
         store_list(session, node, found, source=source)
-        take_waiting(session, node, handlers)
+        take_waiting(session, node.within(federation_id), handlers)
     return found
+
+
+def _files_of(client: PeerClient, federation: Federation) -> Fetch:
+    """Return how the files of this federation's list are fetched: a member may be in several."""
+    return partial(client.fetch_membership, federation=federation.id)
 
 
 def _settle(node: Node, federation_id: str, code: str) -> str:
@@ -189,15 +222,31 @@ def _settle(node: Node, federation_id: str, code: str) -> str:
         return state.error
 
 
-def _sources(node: Node, federation: Federation) -> Iterator[Source]:
+def _note_wait(node: Node, source: Source, error: NetworkError) -> None:
+    """Remember that a source asked not to be called before a time."""
+    wait = error.params.get("retry_after_seconds", 0)
+    if not wait or source.peer is None:
+        return
+    with node.database.write() as session:
+        row = session.get_one(Peer, (source.peer.federation, source.peer.id))
+        row.rest_until = node.clock() + timedelta(seconds=wait)
+        row.next_try_at = max(row.next_try_at or row.rest_until, row.rest_until)
+        session.add(row)
+
+
+def _sources(node: Node, federation: Federation, *, by_hand: bool) -> Iterator[Source]:
     """Yield the hub by its listed address, by the anchor's, then a few reachable members by chance."""
     with node.database.read() as session:
         state = session.get_one(MemberListState, federation.id)
         now = node.clock()
         peers = [peer for peer in list_peers(session, federation.id) if peer.url and is_active(peer, now)]
+    rests = {peer.id for peer in peers if peer.rest_until and peer.rest_until > now and not by_hand}
     hubs = [Source(peer.url, peer) for peer in peers if peer.is_hub]
     known = {source.url for source in hubs}
-    if federation.hub_id != node.node_id:  # whose own addresses these are
+    peers = [peer for peer in peers if peer.id not in rests]
+    if federation.hub_id in rests:
+        hubs = []
+    elif federation.hub_id != node.node_id:  # whose own addresses these are
         hubs += [Source(url) for url in state.urls.split() if url not in known]
     others = [Source(peer.url, peer) for peer in peers if not peer.is_hub and peer.id != node.node_id]
     _RANDOM.shuffle(others)
@@ -219,7 +268,7 @@ def _ask_another(
                 with node.database.read() as session:
                     behind = frozen_roles(session.get_one(MemberListState, federation.id))
                 if behind:
-                    take_from(node, federation.id, client.fetch_membership, handlers, source=source.name)
+                    take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
         except (NetworkError, TrustError):
             continue
         return

@@ -17,13 +17,12 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from federation.envelope import join_page, read_envelope, split_page
-from federation.errors import TrustError
+from federation.errors import Conflict, TrustError
 from federation.parcel import check_parcel, peek_audience, read_parcel
 from federation.request import Request
 from federation.validation import check_schema
 from node.context import Node
 from node.exchange import mailbox
-from node.exchange.hub import get_own_federation
 from node.exchange.serving import EMPTY_PAGE, Page
 from node.stream.service import find_member, get_federation
 
@@ -121,7 +120,8 @@ async def _wait(node: Node, opened: Request, seconds: int) -> tuple[Page, dict[s
 
 def _check_hub(node: Node) -> None:
     with node.database.read() as session:
-        get_own_federation(session, node)
+        if get_federation(session, node).hub_id != node.node_id:
+            raise Conflict("not-hub", "只有汇总节点可以这样做。", "Only the hub can do this.")
 
 
 def _put(node: Node, opened: Request, enclosed: list[bytes]) -> str:

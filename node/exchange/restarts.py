@@ -57,14 +57,14 @@ def restart_where_broken(session: Session, node: Node, federation: Federation, d
     seen = open_checkpoint(data, lambda keyid: find_member(session, node, federation, keyid))
     if seen.origin != node.node_id:
         raise TrustError("origin-mismatch", "检查点属于别的节点。", "The checkpoint is another node's.")
-    present = log_generation(session)
+    present = log_generation(session, federation.id)
     if session.get(OwnCheckpoint, seen.id) is not None:  # not lost: a log that differs from it was changed here
         return False
     if seen.generation < present or (seen.generation == present and _goes_on_from(session, seen)):
         return False
     at = node.clock()
-    restart_log(session, at, seen.generation)
-    for told in session.exec(select(PeerStatements)).all():
+    restart_log(session, federation.id, at, seen.generation)
+    for told in session.exec(select(PeerStatements).where(PeerStatements.federation == federation.id)).all():
         told.witnessed, told.witnessed_at = 0, None
         session.add(told)
     if not has_answered_since(session, federation.id, seen.issued_at):  # else it was found out before

@@ -24,6 +24,7 @@ from node.db import next_number
 from node.exchange.heads import reads_stream
 from node.exchange.inbox import Handlers, judge_again
 from node.exchange.serving import Page
+from node.exchange.shown import take_off
 from node.exchange.witness import active_members, standing_cosignatures
 from node.stream.log import find_index, prove_record
 from node.stream.models import (
@@ -35,7 +36,7 @@ from node.stream.models import (
     StoredRecord,
 )
 from node.stream.outbox import WAITING
-from node.stream.service import CURRENT, UNPROVEN, find_member, get_federation
+from node.stream.service import CURRENT, UNPROVEN, find_home, find_member, get_federation
 from node.stream.standing import REVOKED
 
 OP = "log/proof"
@@ -74,9 +75,7 @@ def _take_off(node: Node, key: PeerKey, handlers: Handlers) -> int:
             session.add(stored)
             session.flush()
             count += 1
-            withdraw = handlers.get(f"{stored.kind}:withdraw")
-            if withdraw is not None:
-                withdraw(session, stored, {})
+            take_off(session, handlers, stored)
     return count
 
 
@@ -136,7 +135,9 @@ def _needs_another(session: Session, node: Node, stored: StoredRecord, envelope:
 def last_checkpoint(node: Node) -> list[bytes]:
     """Return our last checkpoint and the cosignatures under it; raise InputRefused where there is none yet."""
     with node.database.read() as session:
-        row = session.exec(select(OwnCheckpoint).order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
+        home = find_home(session, node)
+        found = select(OwnCheckpoint).where(OwnCheckpoint.federation == (home.id if home else ""))
+        row = session.exec(found.order_by(col(OwnCheckpoint.issued_at).desc()).limit(1)).first()
         if row is None:
             raise InputRefused("record-unknown", "还没有检查点。", "There is no checkpoint yet.")
         signed = standing_cosignatures(session, node, session.get_one(Federation, row.federation), row)
@@ -149,7 +150,8 @@ def serve_proof(node: Node, opened: Request) -> tuple[Page, dict[str, Any]]:
     with node.database.read() as session:
         federation = get_federation(session, node)
         stored = session.get(StoredRecord, opened.body["record"])
-        if stored is None or not reads_stream(opened.member, stored.stream, stored.origin):
+        ours = stored is not None and stored.federation == federation.id
+        if stored is None or not ours or not reads_stream(opened.member, stored.stream, stored.origin):
             raise TrustError("record-unknown", "没有这个条目。", "There is no such record.")
         documents, inclusion = _prove(session, node, federation, stored)
     page = [(read_envelope(data).id, data) for data in documents]
@@ -163,7 +165,8 @@ def export_proof(node: Node, actor: Actor, stored: StoredRecord) -> bytes:
         proven = session.get(ProvenRecord, stored.id)
         if proven is not None:
             return proven.evidence
-        documents, inclusion = _prove(session, node, get_federation(session, node), stored)
+        federation = session.get_one(Federation, stored.federation)
+        documents, inclusion = _prove(session, node, federation, stored)
     return write_evidence("witnessed", [stored.envelope, *documents], inclusion)
 
 
@@ -175,7 +178,7 @@ def fetch_proofs(node: Node, link: Link, handlers: Handlers) -> int:
     with node.database.read() as session:
         wanted = session.exec(
             select(StoredRecord)
-            .where(StoredRecord.state == UNPROVEN)
+            .where(StoredRecord.federation == link.provider.federation, StoredRecord.state == UNPROVEN)
             .order_by(col(StoredRecord.position).desc())
             .limit(MAX_ASKED)
         ).all()
@@ -201,8 +204,8 @@ def take_proof(
 ) -> bool:
     """Keep a proof that holds and judge its record again; tell whether the record is current now."""
     with node.database.write() as session:
-        federation = get_federation(session, node)
         stored = session.get_one(StoredRecord, record_id)
+        federation = session.get_one(Federation, stored.federation)
         try:
             shown = _check(session, node, federation, stored, documents, inclusion)
         except TrustError:

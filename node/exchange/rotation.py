@@ -19,11 +19,9 @@ from node.audit import write_audit
 from node.context import Node
 from node.exchange.enrolling import Sent, hand_in, own_applicant
 from node.exchange.links import Connect, open_client
-from node.keyring import KEY_FILE, find_passphrase, lock_name, open_key_file
+from node.keyring import KEY_FILE, NEXT_FILE, find_passphrase, lock_name, open_key_file
 from node.stream.memberlist import open_held
-from node.stream.service import find_federation, get_federation
-
-NEXT_FILE = f"{KEY_FILE}.next"
+from node.stream.service import get_federation, list_federations
 
 
 def request_rotation(node: Node, actor: Actor, *, connect: Connect = open_client) -> Sent:
@@ -54,16 +52,19 @@ def request_replacement(node: Node, actor: Actor, *, connect: Connect = open_cli
 
 
 def adopt_if_listed(node: Node, actor: Actor) -> bool:
-    """Turn to the next key where the list names it as ours; return whether that was done just now."""
+    """Turn to the next key where every list that names us names it as ours; return whether that was done just now.
+
+    A parent that does not list it yet would hear nothing more from us.
+    """
     check_permission(actor, "sync.read")
     if not (node.folder / NEXT_FILE).exists():
         return False
     keyid = _next_signer(node).public_key.keyid
     with node.database.read() as session:
-        federation = find_federation(session, node)
-        held = open_held(session, federation.id, node.clock()) if federation else None
-    entry = held.members.get(node.node_id) if held else None
-    if entry is None or keyid not in {key.keyid for key in entry.active_keys}:
+        lists = [open_held(session, federation.id, node.clock()) for federation in list_federations(session)]
+    entries = [held.members.get(node.node_id) for held in lists if held is not None]
+    asked_in = [entry for entry in entries if entry is not None]  # where we were never listed nobody waits for us
+    if not asked_in or any(keyid not in {key.keyid for key in entry.active_keys} for entry in asked_in):
         return False
     _turn(node.folder)
     with node.database.write() as session:

@@ -42,7 +42,7 @@ def list_called(session: Session, node: Node, federation: Federation) -> list[Pe
     if federation.hub_id == node.node_id:
         return called
     known = {peer.id for peer in called}
-    wanted = waiting_peers(session).union(*awaited_readers(session, node, federation).values())
+    wanted = waiting_peers(session, federation.id).union(*awaited_readers(session, node, federation).values())
     others = [find_peer(session, federation.id, identity) for identity in sorted(wanted - known)]
     direct = [
         peer

@@ -21,7 +21,7 @@ from node.exchange.receipts import build_stand_in, is_present, sign_again
 from node.prepared import Prepared
 from node.stream.listed import find_grants
 from node.stream.models import Receipt, StoredRecord
-from node.stream.service import PLACEHOLDER, QUARANTINED, UNPROVEN
+from node.stream.service import ABANDONED, PLACEHOLDER, QUARANTINED, UNPROVEN
 
 MAX_ITEMS = 50
 
@@ -33,6 +33,7 @@ _OF_FEDERATION = col(StoredRecord.federation) == bindparam("federation")
 _SERVES = or_(bindparam("we_are_hub", type_=Boolean), col(StoredRecord.origin) == bindparam("we"))
 _READABLE = and_(
     col(StoredRecord.state) != PLACEHOLDER,
+    col(StoredRecord.state) != ABANDONED,
     or_(
         col(StoredRecord.stream) == ALL,
         col(StoredRecord.stream) == bindparam("to_reader"),

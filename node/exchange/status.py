@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func, true
 from sqlmodel import Session, col, select
 
 from node.access.permissions import Actor, check_permission
@@ -27,8 +27,11 @@ from node.stream.models import (
     WaitingDocument,
 )
 from node.stream.outbox import WAITING, list_undelivered, retry_items
+from node.stream.parents import job_of, list_meant
 from node.stream.peers import list_peers
+from node.stream.recovery import awaited_readers
 from node.stream.service import (
+    ABANDONED,
     CARRIED,
     CURRENT,
     EQUIVOCAL,
@@ -49,7 +52,7 @@ class QuarantineItem:
     """One document that does not count. `id` is a record id where it can be tried again, else a digest."""
 
     id: str
-    state: str  # quarantined, placeholder, equivocal, sealed, waiting, refused
+    state: str  # quarantined, placeholder, equivocal, sealed, abandoned, waiting, refused
     code: str
     origin: str
     kind: str
@@ -70,7 +73,7 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
     now = node.clock()
     with node.database.read() as session:
         federation = find_federation(session, node)
-        job = find_lease(session, SYNC_JOB)
+        job = find_lease(session, job_of(session, node, SYNC_JOB))
         peers = _peers(session, node, federation, now) if federation else []
         called = [peer["last_success_at"] for peer in peers if peer["called"]]
         last = max((at for at in called if at is not None), default=None)
@@ -79,19 +82,30 @@ def sync_status(node: Node, actor: Actor) -> dict[str, Any]:
             "federation": {"id": federation.id, "name": federation.name} if federation else None,
             "hub": bool(federation and federation.hub_id == node.node_id),
             "list": list_standing(session, node.node_id, federation, now) if federation else None,
+            "recovering": _recovering(session, node, federation) if federation else {},
             "last_success_at": last,
             "shown_age_seconds": _age(last, now),
             "next_run_at": job.due_at if job and node.settings.sync.enabled else None,
             "last_run_at": job.started_at if job else None,
             "last_run_error": job.error if job else "",
             "peers": peers,
-            "outbox": _outbox_counts(session),
-            "deliveries": _deliveries(session),
+            "outbox": _outbox_counts(session, node),
+            "deliveries": _deliveries(session, node),
             "reviews": _reviews(session, node),
-            "quarantined": _count(session, StoredRecord, StoredRecord.state != CURRENT),
-            "waiting": _count(session, WaitingDocument, True),
-            "refused": _count(session, RefusedDocument, True),
+            "quarantined": _count(session, StoredRecord, StoredRecord.state != CURRENT, _meant(node, StoredRecord)),
+            "waiting": _count(session, WaitingDocument, _meant(node, WaitingDocument)),
+            "refused": _count(session, RefusedDocument),
         }
+
+
+def _recovering(session: Session, node: Node, federation: Federation) -> dict[str, list[str]]:
+    """Return by own stream who has to answer before a restored node signs in it."""
+    return {stream: sorted(readers) for stream, readers in awaited_readers(session, node, federation).items()}
+
+
+def _meant(node: Node, table: type[StoredRecord | WaitingDocument]) -> ColumnElement[bool]:
+    """Return what is of the federation in which `node` speaks; everything where nobody said which."""
+    return col(table.federation) == node.federation if node.federation else true()
 
 
 def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[QuarantineItem]:
@@ -100,13 +114,16 @@ def list_quarantine(node: Node, actor: Actor, *, limit: int = SHOWN) -> list[Qua
     with node.database.read() as session:
         records = session.exec(
             select(StoredRecord)
-            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED)))
-            .where(StoredRecord.code != CARRIED)
+            .where(col(StoredRecord.state).in_((QUARANTINED, PLACEHOLDER, EQUIVOCAL, SEALED, ABANDONED)))
+            .where(StoredRecord.code != CARRIED, _meant(node, StoredRecord))
             .order_by(col(StoredRecord.position).desc())
             .limit(limit)
         ).all()
         waiting = session.exec(
-            select(WaitingDocument).order_by(col(WaitingDocument.since_at).desc()).limit(limit)
+            select(WaitingDocument)
+            .where(_meant(node, WaitingDocument))
+            .order_by(col(WaitingDocument.since_at).desc())
+            .limit(limit)
         ).all()
         refused = session.exec(select(RefusedDocument).order_by(col(RefusedDocument.last_at).desc()).limit(limit)).all()
     items = [
@@ -125,11 +142,16 @@ def list_outbox(node: Node, actor: Actor) -> list[dict[str, Any]]:
     """Return the dead letters: what a peer refused, and what waits for two weeks and more, with the reason in words."""
     check_permission(actor, "sync.read")
     with node.database.read() as session:
-        rows = list_undelivered(session, node.clock() - UNDELIVERED_AFTER)
-        federation = find_federation(session, node)
-        peers = {peer.id: peer for peer in list_peers(session, federation.id)} if federation else {}
-        ways = {identity: route_to(node, federation, peer) for identity, peer in peers.items() if federation}
-    return [_dead_letter(item, record, peers.get(item.peer_id), ways.get(item.peer_id, STICK)) for item, record in rows]
+        late = list_undelivered(session, node.clock() - UNDELIVERED_AFTER)
+        meant = {federation.id: federation for federation in list_meant(session, node)}
+        rows = [row for row in late if row[1].federation in meant or not node.federation]
+        peers = {(one, peer.id): peer for one in meant for peer in list_peers(session, one)}
+        ways = {place: route_to(node, meant[place[0]], peer) for place, peer in peers.items()}
+    places = [(record.federation, item.peer_id) for item, record in rows]
+    return [
+        _dead_letter(item, record, peers.get(place), ways.get(place, STICK))
+        for (item, record), place in zip(rows, places, strict=True)
+    ]
 
 
 def retry_outbox(node: Node, actor: Actor, item_ids: list[int]) -> int:
@@ -197,6 +219,7 @@ def _peer(
     contacts = [at for at in (peer.last_success_at, read_at) if at is not None]
     return {
         "id": peer.id,
+        "federation": peer.federation,
         "name": peer.name,
         "code": peer.code,
         "is_hub": peer.is_hub,
@@ -221,16 +244,21 @@ def _age(at: datetime | None, now: datetime) -> int | None:
     return None if at is None else max(0, round((now - at).total_seconds()))
 
 
-def _outbox_counts(session: Session) -> dict[str, int]:
-    rows = session.exec(select(OutboxItem.state, func.count()).group_by(OutboxItem.state)).all()
+def _outbox_counts(session: Session, node: Node) -> dict[str, int]:
+    found = select(OutboxItem.state, func.count()).group_by(OutboxItem.state)
+    if node.federation:
+        found = found.join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        found = found.where(StoredRecord.federation == node.federation)
+    rows = session.exec(found).all()
     return {"waiting": 0, "delivered": 0, "refused": 0, **dict(rows)}
 
 
-def _deliveries(session: Session) -> list[dict[str, Any]]:
+def _deliveries(session: Session, node: Node) -> list[dict[str, Any]]:
     """Return our records on their way: what waits first, then the newest."""
     rows = session.exec(
         select(OutboxItem, StoredRecord)
         .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        .where(_meant(node, StoredRecord))
         .order_by((col(OutboxItem.state) == WAITING).desc(), col(StoredRecord.position).desc())
         .limit(SHOWN)
     ).all()
@@ -256,7 +284,7 @@ def _reviews(session: Session, node: Node) -> list[dict[str, Any]]:
     rows = session.exec(
         select(StoredRecord)
         .where(StoredRecord.kind == "review", StoredRecord.stream == f"node:{node.node_id}")
-        .where(StoredRecord.state == CURRENT)
+        .where(StoredRecord.state == CURRENT, _meant(node, StoredRecord))
         .order_by(col(StoredRecord.position).desc())
         .limit(SHOWN)
     ).all()
@@ -278,8 +306,5 @@ def _review(session: Session, row: StoredRecord) -> dict[str, Any]:
     }
 
 
-def _count(session: Session, table: Any, where: Any) -> int:
-    statement = select(func.count()).select_from(table)
-    if where is not True:
-        statement = statement.where(where)
-    return int(session.exec(statement).one())
+def _count(session: Session, table: Any, *where: Any) -> int:
+    return int(session.exec(select(func.count()).select_from(table).where(*where)).one())

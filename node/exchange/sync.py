@@ -9,6 +9,7 @@ A dead or slow peer costs the others nothing; a crash anywhere is mended by runn
 apart by ids and sequences, never by having been sent. No transaction is open while the network is waited for.
 """
 
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from sqlmodel import Session, col
 from federation.acceptance import Verdict
 from federation.client import Link
 from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
+from federation.generations import GENERATION
 from federation.keys import Member
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
@@ -32,7 +34,7 @@ from node.exchange import recovering
 from node.exchange.delivery import push_outbox
 from node.exchange.handing import hand_over_list
 from node.exchange.heads import exchange_heads
-from node.exchange.inbox import PULL, Handlers, find_gaps, receive
+from node.exchange.inbox import PULL, Handlers, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
 from node.exchange.nonces import refuse_issued_before
@@ -40,13 +42,15 @@ from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.revocation import apply_revocations, fetch_proofs
 from node.exchange.routes import STICK, list_called
+from node.exchange.waiting import find_gaps
 from node.exchange.witness import exchange_cosignatures
 from node.prepared import Prepared
 from node.stream.leases import HeldLease, take_lease
 from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Federation, Peer
+from node.stream.parents import in_each, list_meant
 from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
-from node.stream.recovery import COMMAND, begin, recognise
+from node.stream.recovery import COMMAND, begin, end_if_answered, recognise
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
@@ -136,15 +140,9 @@ def run_now(
     """Run a round by hand: back-off does not hold it up, and it waits its turn. Raise NotPermitted, InputRefused."""
     check_permission(actor, "sync.run")
     with node.database.read() as session:
-        federation = get_federation(session, node)
+        meant = list_meant(session, node) or [get_federation(session, node)]
         if only:
-            peer = get_peer(session, federation.id, only)
-            if peer.id not in {item.id for item in list_called(session, node, federation)}:
-                raise InputRefused(
-                    "peer-not-called",
-                    "本节点不主动联系该对端（无地址、已停用，或由汇总节点转交）。",
-                    "This node does not call that peer (no address, suspended, or served through the hub).",
-                )
+            _check_called(session, node, meant, only)
     return run_round(node, handlers, only=only, by_hand=True, on_result=on_result, connect=connect)
 
 
@@ -159,10 +157,41 @@ def run_round(
 ) -> list[PeerResult]:
     """Visit every peer that this node calls, all at once; return one result each, in the order they ended.
 
-    What goes wrong with a peer is its result. Only what is wrong with ourselves is raised.
+    What goes wrong with a peer is its result. Only what is wrong with ourselves is raised. Each federation has its
+    round for itself, side by side: a parent that is dead holds up no visit to another.
     """
+    results: list[PeerResult] = []
+    one_by_one = threading.Lock()
+
+    def ended(result: PeerResult) -> None:
+        with one_by_one:
+            results.append(result)
+            if on_result:
+                on_result(result)
+
+    in_each(node, lambda here: _round(here, handlers, connect, ended, only=only, by_hand=by_hand))
+    return results
+
+
+def _check_called(session: Session, node: Node, meant: list[Federation], only: str) -> None:
+    """Raise InputRefused where this peer is unknown, or called in none of these federations."""
+    known = [one for one in meant if find_peer(session, one.id, only) is not None]
+    if not known:
+        get_peer(session, meant[0].id, only)
+    if not any(only == peer.id for one in known for peer in list_called(session, node, one)):
+        raise InputRefused(
+            "peer-not-called",
+            "本节点不主动联系该对端（无地址、已停用，或由汇总节点转交）。",
+            "This node does not call that peer (no address, suspended, or served through the hub).",
+        )
+
+
+def _round(
+    node: Node, handlers: Handlers, connect: Connect, ended: OnResult, *, only: str = "", by_hand: bool = False
+) -> None:
+    """Run the round of the federation in which `node` speaks."""
     if node.settings.exchange.transport != STICK:
-        refresh_list(node, handlers, connect=connect)
+        refresh_list(node, handlers, connect=connect, by_hand=by_hand)
     with node.database.write() as session:
         recognise(session, node)
     publish_members_if_hub(node)
@@ -171,12 +200,8 @@ def run_round(
         federation = find_federation(session, node)
         peers = list_called(session, node, federation) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
-    results: list[PeerResult] = []
     for result in _visit_all(peers, lambda peer: _visit(node, handlers, peer, connect, by_hand=by_hand)):
-        results.append(result)
-        if on_result:
-            on_result(result)
-    return results
+        ended(result)
 
 
 def _visit_all(peers: list[Peer], visit: Callable[[Peer], PeerResult]) -> Iterator[PeerResult]:
@@ -212,15 +237,20 @@ def recover(node: Node, actor: Actor) -> None:
     """
     check_permission(actor, "sync.run")
     with node.database.write() as session:
-        federation = get_federation(session, node)
         at = node.clock()
-        begin(session, node, federation.id, COMMAND, anew=True)
+        for federation in list_meant(session, node) or [get_federation(session, node)]:
+            begin(session, node, federation.id, COMMAND, anew=True)
+            end_if_answered(session, node, federation)  # where nobody reads it
         refuse_issued_before(session.connection(), at, node.settings.exchange.request_window_seconds)
         write_audit(session, account_id=actor.account_id, action="node.recover", subject=node.node_id, at=at)
 
 
 def poll_mailbox(node: Node, handlers: Handlers, *, connect: Connect = open_client) -> str:
-    """Wait at the hub's mailbox for a while and take what comes; return "" or the code of what went wrong."""
+    """Wait at each hub's mailbox for a while and take what comes; return "" or the code of what went wrong."""
+    return next(filter(None, in_each(node, lambda here: _poll(here, handlers, connect))), "")
+
+
+def _poll(node: Node, handlers: Handlers, connect: Connect) -> str:
     with node.database.read() as session:
         federation = find_federation(session, node)
         hub = find_peer(session, federation.id, federation.hub_id) if federation else None
@@ -412,7 +442,7 @@ def _pull(visit: _Visit, link: Link) -> None:
 
 
 def _receive(session: Session, visit: _Visit, envelope: bytes) -> Verdict:
-    verdict = receive(session, visit.node, envelope, visit.handlers, via=PULL).verdict
+    verdict = receive(session, visit.node, envelope, visit.handlers, via=PULL, by=visit.peer.id).verdict
     visit.received[str(verdict)] += 1
     return verdict
 
@@ -422,13 +452,18 @@ def _ask_missing(visit: _Visit, link: Link) -> None:
     node, asked = visit.node, set()
     for _ in range(MAX_GAP_REQUESTS):
         with node.database.read() as session:
-            gaps = [gap for gap in find_gaps(session) if visit.peer.is_hub or gap.origin == visit.peer.id]
+            gaps = [
+                gap
+                for gap in find_gaps(session, visit.peer.federation)
+                if visit.peer.is_hub or gap.origin == visit.peer.id
+            ]
         gap = next((gap for gap in gaps if gap not in asked), None)
         if gap is None:
             return
         asked.add(gap)
         _renew(visit)
-        last = min(gap.last, gap.first + _GAP_RECORDS - 1)
+        far = gap.last - gap.first >= GENERATION // 2  # beyond it the stream begins anew; few are between
+        last = gap.last if far else min(gap.last, gap.first + _GAP_RECORDS - 1)
         wanted = {"origin": gap.origin, "stream": gap.stream, "first": gap.first, "last": last}
         answer = link.ask("missing", wanted, at=node.clock())
         with node.database.write() as session:

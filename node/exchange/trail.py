@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -17,16 +18,22 @@ from node.audit.events import EVENTS
 from node.audit.models import AuditEntry
 from node.context import Node
 from node.stream.models import Cosigned, OwnCheckpoint
+from node.stream.parents import list_meant
 from node.stream.service import find_member, get_federation
 
 SHOWN = 100
+NOT_READS = "-read"  # as `Wanted.group`: all but what every round of every peer adds
+ROUTINE = ("read.serve", "read.page")
 MAX_EXPORTED = 50_000  # entries of one download; the command exports all
 VERIFIED_UNASKED = 20_000  # a longer trail takes seconds and is checked when somebody asks
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which entries somebody wants to see; "" and 0 leave a thing open. `group` is an event's word before the dot."""
+    """Which entries somebody wants to see; "" and 0 leave a thing open.
+
+    `group` is an event's word before the dot, or NOT_READS.
+    """
 
     group: str = ""
     account: str = ""
@@ -60,7 +67,9 @@ def search_audit(node: Node, actor: Actor, wanted: Wanted, *, limit: int = SHOWN
     """Return the newest entries that are wanted, with their hashes."""
     check_permission(actor, "audit.read")
     found = select(AuditEntry).where(col(AuditEntry.number).is_not(None))
-    if wanted.group:
+    if wanted.group == NOT_READS:
+        found = found.where(col(AuditEntry.action).not_in(ROUTINE))
+    elif wanted.group:
         found = found.where(col(AuditEntry.action).startswith(f"{wanted.group}.", autoescape=True))
     if wanted.account:
         found = found.where(AuditEntry.account_id == wanted.account)
@@ -133,5 +142,11 @@ def read_seen(node: Node, data: bytes) -> Trail:
 
 
 def _open(session: Session, node: Node, envelope: bytes) -> Checkpoint:
-    federation = get_federation(session, node)
-    return open_checkpoint(envelope, lambda keyid: find_member(session, node, federation, keyid))
+    """Read a checkpoint by the member list of the federation it names; raise TrustError."""
+    meant = list_meant(session, node) or [get_federation(session, node)]
+    for federation in meant[:-1]:
+        try:
+            return open_checkpoint(envelope, partial(find_member, session, node, federation))
+        except TrustError:
+            continue
+    return open_checkpoint(envelope, partial(find_member, session, node, meant[-1]))

@@ -9,27 +9,31 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from federation.acceptance import Outcome, Verdict, open_receipt, read_receipt_payload
-from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
+from federation.envelope import CHECKPOINT_TYPE, COSIGNATURE_TYPE, HEADS_TYPE, RECEIPT_TYPE, Envelope, check_signature
 from federation.errors import TrustError
-from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel
+from federation.parcel import EVERYBODY, Parcel, RawParcel, check_parcel, peek_audience
 from federation.request import signing_member
 from node.context import Node
+from node.exchange import mailbox
 from node.exchange.delivery import TEMPORARY
 from node.exchange.heads import take_statement
 from node.exchange.inbox import Handlers, receive
 from node.exchange.parcels import parcels_state
+from node.exchange.vouching import take_vouched
 from node.stream import recovery
 from node.stream.marks import Head
 from node.stream.memberlist import find_state, note_seen
-from node.stream.models import OutboxItem, PeerRead, StoredRecord
+from node.stream.models import Federation, OutboxItem, PeerRead, StoredRecord
 from node.stream.outbox import WAITING, refuse_item, settle_item
+from node.stream.parents import list_meant
 from node.stream.peers import find_peer
 from node.stream.service import find_member, get_federation
 
 PAGE = 50
+_OF_LOGS = frozenset({CHECKPOINT_TYPE, COSIGNATURE_TYPE})
 MAX_TOLD = 100  # refusals in one manifest
 UNTOLD = frozenset({*TEMPORARY, "signature-invalid"})  # may go well next time: whoever carries it can spoil a signature
 
@@ -58,10 +62,25 @@ class Taken:
 
 
 def open_parcel(node: Node, raw: RawParcel) -> Parcel:
-    """Verify the manifest; raise TrustError. Whether it is for us is the caller's to see."""
+    """Verify the manifest by the member list of the federation it names; raise TrustError.
+
+    Whether it is for us is the caller's to see.
+    """
     with node.database.read() as session:
-        federation = get_federation(session, node)
+        federation = federation_of(session, node, raw)
         return check_parcel(raw, lambda keyid: find_member(session, node, federation, keyid), federation.id)
+
+
+def federation_of(session: Session, node: Node, raw: RawParcel) -> Federation:
+    """Return by which federation's list a parcel is to be read; raise TrustError where we are not in it."""
+    meant = list_meant(session, node)
+    if len(meant) < 2:  # nothing to choose: its claim is looked at when its signature held
+        return get_federation(session, node)
+    named = peek_audience(raw)["audience"]["federation"]
+    for federation in meant:
+        if federation.id == named:
+            return federation
+    raise TrustError("audience-mismatch", "包裹属于另一个联合体。", "The parcel is of another federation.")
 
 
 def is_ours(node: Node, parcel: Parcel) -> bool:
@@ -77,20 +96,27 @@ def take_parcel(node: Node, parcel: Parcel, handlers: Handlers, *, via: str) -> 
     for start in range(0, len(parcel.items), PAGE):
         with node.database.write() as session:
             for envelope in parcel.items[start : start + PAGE]:
-                outcome = _take_item(session, node, envelope, handlers, via, taken)
+                if envelope.payload_type in _OF_LOGS:
+                    continue
+                outcome = _take_item(session, node, envelope, handlers, via, taken, by=parcel.origin)
                 if outcome is not None:
                     _note_refusal(session, parcel, envelope, outcome)
     with node.database.write() as session:
         _note_says(session, node, parcel)
+        of_logs = [item for item in parcel.items if item.payload_type in _OF_LOGS]
+        if of_logs or parcel.says.witness:
+            federation = get_federation(session, node)
+            codes = take_vouched(session, node, federation, parcel.origin, of_logs, parcel.says.witness)
+            taken.codes += Counter(codes)
     return taken
 
 
 def _take_item(
-    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, taken: Taken
+    session: Session, node: Node, envelope: Envelope, handlers: Handlers, via: str, taken: Taken, *, by: str
 ) -> Outcome | None:
     """Take one item in; return what came of a record."""
     if envelope.payload_type == HEADS_TYPE:
-        code = take_statement(session, node, envelope.raw, handlers)
+        code = take_statement(session, node, envelope.raw, handlers, by=by)
         taken.statements += not code
         taken.codes += Counter([code] if code else [])
         return None
@@ -101,7 +127,7 @@ def _take_item(
     except TrustError as error:
         taken.codes[error.code] += 1
         return None
-    outcome = receive(session, node, envelope.raw, handlers, via=via)
+    outcome = receive(session, node, envelope.raw, handlers, via=via, by=by)
     taken.records[str(outcome.verdict)] += 1
     if outcome.code:
         taken.codes[outcome.code] += 1
@@ -127,9 +153,10 @@ def _take_refusals(session: Session, node: Node, parcel: Parcel) -> None:
     """Make dead letters of what the peer says it refused: its word, of what was for it alone to take."""
     for identity, code in (parcel.says.refused or {}).items():
         item = session.exec(
-            select(OutboxItem).where(
-                OutboxItem.record_id == identity, OutboxItem.peer_id == parcel.origin, OutboxItem.state == WAITING
-            )
+            select(OutboxItem)
+            .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+            .where(OutboxItem.record_id == identity, OutboxItem.peer_id == parcel.origin)
+            .where(OutboxItem.state == WAITING, StoredRecord.federation == parcel.federation)
         ).first()
         if item is not None:
             refuse_item(item, code, node.clock())
@@ -142,7 +169,7 @@ def _settle(session: Session, node: Node, envelope: Envelope) -> bool:
     issuer = signing_member(envelope, lambda keyid: find_member(session, node, federation, keyid))
     check_signature(envelope, issuer.key)
     record = session.get(StoredRecord, read_receipt_payload(envelope)["record"]["id"])
-    if record is None or record.origin != node.node_id:
+    if record is None or (record.origin, record.federation) != (node.node_id, federation.id):
         return False
     receipt = open_receipt(envelope, issuer)
     item = session.exec(
@@ -186,6 +213,7 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     _take_refusals(session, node, parcel)
     if get_federation(session, node).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
+        mailbox.settle(session, parcel.federation, parcel.origin, says.settled or {})
 
 
 def _note_cursor(session: Session, parcel: Parcel, node: Node) -> None:

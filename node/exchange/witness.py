@@ -37,6 +37,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.restarts import is_further, note_restart, restart_where_broken
 from node.exchange.serving import Page
+from node.exchange.thinning import thin_out
 from node.stream.log import log_generation, log_root, log_size, prove_growth
 from node.stream.memberlist import list_version
 from node.stream.models import (
@@ -44,12 +45,13 @@ from node.stream.models import (
     Federation,
     OwnCheckpoint,
     Peer,
+    PeerKey,
     PeerStatements,
     WitnessAsk,
     WitnessedLog,
 )
 from node.stream.service import find_member, get_federation
-from node.stream.standing import active_at
+from node.stream.standing import ACTIVE, active_at
 
 OP = "witness"
 SIGN_AGAIN = timedelta(days=1)  # also where nothing was added: the audit trail goes on
@@ -70,7 +72,7 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
     if (current := _still_current(session, node, federation)) is not None:
         return current
     size, at = log_size(session), node.clock()
-    generation = log_generation(session)
+    generation = log_generation(session, federation.id)
     trail = read_trail(session)
     envelope = build_checkpoint(
         node.signer,
@@ -96,13 +98,14 @@ def current_checkpoint(session: Session, node: Node, federation: Federation) -> 
     session.add(row)
     session.flush()
     write_audit(session, account_id=SYSTEM, action="checkpoint.sign", subject=row.id, at=at, size=size)
+    thin_out(session, node.node_id, federation.id, at)
     return row
 
 
 def _still_current(session: Session, node: Node, federation: Federation) -> OwnCheckpoint | None:
     """Return the last checkpoint while no other is to be signed: nothing was added, or its witnesses are awaited."""
     last, at = _last(session, federation), node.clock()
-    if last is None or last.generation != log_generation(session):
+    if last is None or last.generation != log_generation(session, federation.id):
         return None
     due = log_size(session) > last.size or at - last.issued_at >= SIGN_AGAIN
     complete = at - last.issued_at >= GIVE_UP or not missing_witnesses(session, node, federation, last)
@@ -150,8 +153,8 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
         with node.database.write() as session:
             federation = get_federation(session, node)
             checkpoint = current_checkpoint(session, node, federation)
-            asks = _asks(session, node, federation, checkpoint, link.provider.id)
-            ours = session.exec(_to_send(federation, link.provider.id)).all()
+            asks = asks_of(session, node, federation, checkpoint, link.provider.id)
+            ours = _drop_outdated(session, federation, session.exec(_to_send(federation, link.provider.id)).all())
             held = session.get(WitnessedLog, (federation.id, link.provider.id))
             body = {"asks": asks, "held": held.size if held else 0}
             body |= {"held_generation": held.generation} if held and held.generation else {}
@@ -173,7 +176,7 @@ def exchange_cosignatures(node: Node, link: Link) -> int:
             told = session.get(PeerStatements, (federation.id, link.provider.id)) or PeerStatements(
                 federation=federation.id, peer_id=link.provider.id
             )
-            same = answer.body.get("generation", 0) == log_generation(session)
+            same = answer.body.get("generation", 0) == log_generation(session, federation.id)
             told.witnessed, told.witnessed_at = answer.body["size"] if same else 0, node.clock()
             session.add(told)
         if not (answer.body["code"] == "witness-size" or took.restarted or shown):
@@ -193,7 +196,7 @@ def _is_due(node: Node, provider: str) -> bool:
             or last is None
             or session.exec(_to_send(federation, provider)).first() is not None
             or log_size(session) > last.size
-            or last.generation != log_generation(session)
+            or last.generation != log_generation(session, federation.id)
             or missing_witnesses(session, node, federation, last) > 0
         )
 
@@ -202,6 +205,16 @@ def _to_send(federation: Federation, provider: str) -> Any:
     """Select the cosignatures of ours that this provider should get: on its log; at the hub, on anybody's."""
     found = select(Cosigned).where(Cosigned.to_send, Cosigned.federation == federation.id).limit(MAX_CARRIED)
     return found if provider == federation.hub_id else found.where(Cosigned.origin == provider)
+
+
+def _drop_outdated(session: Session, federation: Federation, items: Sequence[Cosigned]) -> list[Cosigned]:
+    """Give up what a key of ours signed that rests by now: nobody takes it any more, and it would end every visit."""
+    fresh = []
+    for item in items:
+        keys = (session.get(PeerKey, (federation.id, keyid)) for keyid in read_envelope(item.envelope).keyids)
+        item.to_send = all(key is None or key.status == ACTIVE for key in keys)
+        fresh += [item] if item.to_send else []
+    return fresh
 
 
 def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tuple[Page, dict[str, Any]]:
@@ -220,10 +233,10 @@ def serve_witness(node: Node, opened: Request, enclosed: Sequence[bytes]) -> tup
                 restart_where_broken(session, node, federation, data)
             else:
                 take_cosignature(session, node, federation, data)
-        code = _take_asks(session, node, federation, offered, opened.body["asks"])
+        code = take_asks(session, node, federation, offered, opened.body["asks"])
         signed = session.exec(
             select(Cosigned)
-            .where(Cosigned.origin == caller)
+            .where(Cosigned.federation == federation.id, Cosigned.origin == caller)
             .order_by(col(Cosigned.cosigned_at).desc())
             .limit(MAX_CARRIED)
         ).all()
@@ -311,7 +324,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         return held
     if item.origin == node.node_id:
         own = session.get(OwnCheckpoint, item.checkpoint)
-        if own is None:  # of a checkpoint that was lost with a restore; it says nothing of the log we hold now
+        if (
+            own is None or own.federation != federation.id
+        ):  # of a checkpoint that was lost with a restore; it says nothing of the log we hold now
             return None
         if (own.size, log_root(session, own.size)) != (item.size, item.root):
             raise TrustError("witness-mismatch", "见证签名属于别的检查点。", "A cosignature is of another checkpoint.")
@@ -327,7 +342,9 @@ def take_cosignature(session: Session, node: Node, federation: Federation, data:
         if read_envelope(asked.checkpoint).id == item.checkpoint:
             session.delete(asked)
         carried = (col(Cosigned.origin) == item.origin) & (col(Cosigned.witness) == item.witness)
-        session.execute(delete(Cosigned).where(carried))  # of what we only carry, the last is enough
+        session.execute(
+            delete(Cosigned).where(carried, col(Cosigned.federation) == federation.id)
+        )  # of what we only carry, the last is enough
     return _keep(session, item)
 
 
@@ -365,7 +382,7 @@ def _keep(session: Session, item: Cosignature, *, to_send: bool = False) -> Cosi
     return row
 
 
-def _asks(
+def asks_of(
     session: Session, node: Node, federation: Federation, checkpoint: OwnCheckpoint, provider: str
 ) -> list[dict[str, Any]]:
     """Return whom we ask over this provider: itself; over the hub, also the members whose turn it is."""
@@ -376,7 +393,9 @@ def _asks(
         wanted += after[:SPARE_WITNESSES]
     of_this_log = select(OwnCheckpoint.id).where(OwnCheckpoint.generation == checkpoint.generation)
     rows = session.exec(
-        select(Cosigned).where(Cosigned.origin == node.node_id, col(Cosigned.checkpoint).in_(of_this_log))
+        select(Cosigned)
+        .where(Cosigned.federation == federation.id, Cosigned.origin == node.node_id)
+        .where(col(Cosigned.checkpoint).in_(of_this_log))
     ).all()
     done = {row.witness for row in rows if row.checkpoint == checkpoint.id}
     known: dict[str, int] = {}
@@ -392,7 +411,7 @@ def _asks(
     return asks
 
 
-def _take_asks(
+def take_asks(
     session: Session, node: Node, federation: Federation, offered: Checkpoint, asks: list[dict[str, Any]]
 ) -> str:
     """Cosign where we are asked, keep what is for others where we are the hub; return the code of our refusal or ""."""
@@ -400,7 +419,7 @@ def _take_asks(
     members = active_members(session, node, federation)
     for ask in asks:
         if ask["witness"] == node.node_id:
-            code = _cosign_or_say(session, node, federation, offered, ask)
+            code = cosign_or_say(session, node, federation, offered, ask)
         elif federation.hub_id == node.node_id and ask["witness"] in members - {offered.origin}:
             session.merge(
                 WitnessAsk(
@@ -415,9 +434,10 @@ def _take_asks(
     return code
 
 
-def _cosign_or_say(
+def cosign_or_say(
     session: Session, node: Node, federation: Federation, offered: Checkpoint, ask: dict[str, Any]
 ) -> str:
+    """Cosign, or return the code why not; a fork or a cut becomes an alarm."""
     try:
         cosign(session, node, federation, offered, ask["old_size"], [bytes.fromhex(step) for step in ask["path"]])
     except TrustError as error:
@@ -503,9 +523,9 @@ def _take_answer(
         offered = shown.get(ask["origin"])
         if offered is None or offered.origin == node.node_id:
             continue
-        code = _cosign_or_say(session, node, federation, offered, ask)
+        code = cosign_or_say(session, node, federation, offered, ask)
         if code == "witness-size":
-            _show_last(session, node, offered.origin)
+            _show_last(session, node, federation, offered.origin)
         held = session.get(WitnessedLog, (federation.id, offered.origin))
         if held is not None and (code or is_further(held, offered)):
             took.refused[offered.origin] = [held.checkpoint]
@@ -524,11 +544,11 @@ def _take_shown(session: Session, node: Node, federation: Federation, data: byte
     return checkpoint
 
 
-def _show_last(session: Session, node: Node, origin: str) -> None:
+def _show_last(session: Session, node: Node, federation: Federation, origin: str) -> None:
     """Send our last cosignature on a log again: its node has not heard how far we had followed it."""
     last = session.exec(
         select(Cosigned)
-        .where(Cosigned.origin == origin, Cosigned.witness == node.node_id)
+        .where(Cosigned.federation == federation.id, Cosigned.origin == origin, Cosigned.witness == node.node_id)
         .order_by(col(Cosigned.size).desc(), col(Cosigned.cosigned_at).desc())
         .limit(1)
     ).first()

@@ -14,8 +14,9 @@ from node.context import Node
 
 
 async def _node(request: Request) -> Node:
+    """Return the node, as it speaks in `?federation=` where the caller says so."""
     node: Node = request.app.state.node
-    return node
+    return node.within(request.query_params.get("federation", ""))
 
 
 NodeOf = Annotated[Node, Depends(_node)]

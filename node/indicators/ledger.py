@@ -71,4 +71,5 @@ def audit_own(node: Node, actor: Actor) -> History:
 def audit_contents(contents: Iterable[Mapping[str, Any]]) -> History:
     """Audit the contents of one node's releases, in the order in which they were signed."""
     catalogue = load_catalogue()
-    return audit_history(catalogue, group_contents(catalogue, contents))
+    said = {dump_document(content): content for content in contents}  # once, whichever federations it went to
+    return audit_history(catalogue, group_contents(catalogue, said.values()))

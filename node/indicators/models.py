@@ -50,6 +50,16 @@ class Release(SQLModel, table=True):
     approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class ReleaseRecord(SQLModel, table=True):
+    """The record as which one dataflow of a release was signed in one federation, where there are several."""
+
+    __tablename__ = "release_record"
+    release_id: str = Field(foreign_key="release.id", primary_key=True)
+    dataflow: str = Field(primary_key=True)
+    federation: str = Field(primary_key=True)
+    record_id: str
+
+
 class ReleaseItem(SQLModel, table=True):
     """One dataflow of a release: exactly the bytes that were shown to the approver and stand in the record."""
 
@@ -59,7 +69,7 @@ class ReleaseItem(SQLModel, table=True):
     content: bytes
     digest: str  # SHA-256 (hex) of content
     explanation: str = "{}"  # JSON, for the approver alone: what is withheld and why
-    record_id: str = ""
+    record_id: str = ""  # the first, where it went to several federations (`ReleaseRecord` has all)
 
 
 class LedgerEntry(SQLModel, table=True):

@@ -12,7 +12,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from federation.catalogue import Catalogue
-from federation.documents import sha256_hex
+from federation.documents import dump_document, sha256_hex
 from federation.history import group_contents
 from federation.periods import Period
 from federation.publications import Name, Publication, with_counts
@@ -36,7 +36,8 @@ class Past:
 def load_past(session: Session, node: Node, catalogue: Catalogue, at: datetime) -> Past:
     """Return what was published, with the counts inside; figures that are not kept any more are computed anew."""
     records = list_published(session, node)
-    found = group_contents(catalogue, (read_content(record) for record in records))
+    said = {dump_document(content): content for content in map(read_content, records)}  # once, wherever it went
+    found = group_contents(catalogue, said.values())
     known = [with_counts(item, _counts(session, catalogue, item.period, item.known_at, at)) for item in found]
     return Past(known, digest_of(records))
 

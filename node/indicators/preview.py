@@ -18,6 +18,7 @@ from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.context import Node
 from node.db import last_number
+from node.indicators.addressees import Addressee, list_addressees
 from node.indicators.compute import VALUE
 from node.indicators.gate import WITHHELD
 from node.indicators.models import Release, ReleaseItem
@@ -83,6 +84,7 @@ class Preview:
     approved_by: str
     newer_data: bool  # data changed since it was prepared
     inside: bool  # whether the numbers behind withheld cells are in it
+    addressees: tuple[Addressee, ...] = ()  # where the node is in several federations
     last_period: str = ""  # the one before, where it was published
 
     def since_last(self) -> tuple[int, int]:
@@ -124,6 +126,7 @@ class Preview:
                 "period": self.last_period,
                 **dict(zip(("shown", "withheld"), self.since_last(), strict=True)),
             },
+            **({"federations": [vars(one) for one in self.addressees]} if self.addressees else {}),
             "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
                 {
@@ -159,7 +162,8 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
     names = [session.get(Account, account) for account in (release.prepared_by, release.approved_by)]
     prepared_by, approved_by = (account.name if account else "" for account in names)
     newer = release.known_at < last_number(session, "data")
-    return Preview(release, flows, prepared_by, approved_by, newer, inside, last if told_last else "")
+    addressees = list_addressees(session, node, release, items)
+    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees, last if told_last else "")
 
 
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:

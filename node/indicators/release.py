@@ -3,6 +3,8 @@ r"""Releases: all dataflows of one period prepared, looked at, and approved toge
     prepare -> draft --approve--> approved --a correction is approved--> superseded
                  \--withdraw--> withdrawn
 
+An approved release may be approved again, for a federation that has not got it (`node.indicators.addressees`).
+
 What is approved are digests of content bytes; the signed records embed exactly these bytes. A published revision never
 changes: a correction is the next revision and says why. A release belongs to (period, known_at) for ever.
 """
@@ -22,15 +24,16 @@ from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.db import last_number, lock_number
+from node.indicators.addressees import list_due
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, Order, draft_contents
 from node.indicators.ledger import enter_record
-from node.indicators.models import Release, ReleaseItem
+from node.indicators.models import Release, ReleaseItem, ReleaseRecord
 from node.indicators.past import digest_of, list_published, load_past
 from node.indicators.service import is_over
 from node.indicators.texts import STATE
-from node.stream.models import StoredRecord
-from node.stream.service import append_record, get_federation
+from node.stream.models import Federation, StoredRecord
+from node.stream.service import append_record
 
 KIND, SCHEMA = "release", "release.v1"
 DRAFT, APPROVED, WITHDRAWN, SUPERSEDED = "draft", "approved", "withdrawn", "superseded"
@@ -38,6 +41,7 @@ DRAFT, APPROVED, WITHDRAWN, SUPERSEDED = "draft", "approved", "withdrawn", "supe
 TRANSITIONS = {
     (DRAFT, "approve"): APPROVED,
     (DRAFT, "withdraw"): WITHDRAWN,
+    (APPROVED, "approve"): APPROVED,  # for a further federation
     (APPROVED, "supersede"): SUPERSEDED,
 }
 ONE_PERSON = "one-person"
@@ -112,8 +116,10 @@ def approve(node: Node, actor: Actor, release_id: str, digests: Iterable[str], *
         lock_number(session, "data")
         release = get_release(session, actor, release_id)
         _check_state(release, "approve")
-        _check_newest(session, release)
-        _check_past(session, node, release)
+        is_first = release.state == DRAFT
+        if is_first:
+            _check_newest(session, release)
+            _check_past(session, node, release)
         _check_second_person(node, actor, release)
         items = _items(session, release)
         if sorted(set(digests)) != sorted(item.digest for item in items):
@@ -122,12 +128,16 @@ def approve(node: Node, actor: Actor, release_id: str, digests: Iterable[str], *
                 "所批准的内容与草稿不一致，可能已重新编制。请重新预览，再批准全部内容。",
                 "What is approved is not what the draft holds; look at it again and approve all of it.",
             )
-        records = [_publish(session, node, release, item, take) for item in items]
-        for older in _find(session, release.period, APPROVED):
-            _move(session, older, "supersede")
-        _move(session, release, "approve")
-        release.approved_by, release.approved_at = actor.account_id, node.clock()
-        _note(session, actor, "release.approve", release, release.approved_at)
+        records = [record for item in items for record in _publish(session, node, release, item, take)]
+        if not records:
+            raise _decided(release)
+        at = node.clock()
+        if is_first:
+            for older in _find(session, release.period, APPROVED):
+                _move(session, older, "supersede")
+            _move(session, release, "approve")
+            release.approved_by, release.approved_at = actor.account_id, at
+        _note(session, actor, "release.approve", release, at)
         return records
 
 
@@ -225,12 +235,16 @@ def _statement(content: bytes) -> tuple[Any, ...]:
 
 def _check_state(release: Release, asked: str) -> None:
     if (release.state, asked) not in TRANSITIONS:
-        text = STATE[release.state]
-        raise Conflict(
-            f"release-{release.state}",
-            f"这个发布的状态是“{text.zh}”，不能再改动。",
-            f"This release is {text.en}; it does not change any more.",
-        )
+        raise _decided(release)
+
+
+def _decided(release: Release) -> Conflict:
+    text = STATE[release.state]
+    return Conflict(
+        f"release-{release.state}",
+        f"这个发布的状态是“{text.zh}”，不能再改动。",
+        f"This release is {text.en}; it does not change any more.",
+    )
 
 
 def _check_newest(session: Session, release: Release) -> None:
@@ -270,12 +284,18 @@ def _check_second_person(node: Node, actor: Actor, release: Release) -> None:
         )
 
 
-def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, take: Take) -> StoredRecord:
+def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, take: Take) -> list[StoredRecord]:
+    """Sign one dataflow in each federation that is to get it: the same bytes, a record for each."""
+    return [_publish_in(session, node, one, release, item, take) for one in list_due(session, node, item)]
+
+
+def _publish_in(
+    session: Session, node: Node, federation: Federation, release: Release, item: ReleaseItem, take: Take
+) -> StoredRecord:
     """Sign one dataflow as the next revision of its subject, and take it into our own shared figures."""
-    federation = get_federation(session, node)
     subject = f"{item.dataflow}/{release.period}"
     stream = item.dataflow.partition(".")[2]
-    before = find_record(session, node, subject)
+    before = find_record(session, node.within(federation.id), subject)
     record = append_record(
         session,
         node,
@@ -290,16 +310,21 @@ def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, 
     )
     take(session, record, read_object(item.content))
     enter_record(session, record)
-    item.record_id = record.id
+    session.add(
+        ReleaseRecord(release_id=release.id, dataflow=item.dataflow, federation=federation.id, record_id=record.id)
+    )
+    item.record_id = item.record_id or record.id
     session.add(item)
     return record
 
 
 def find_record(session: Session, node: Node, subject: str) -> StoredRecord | None:
-    """Return this node's newest record of a subject such as `MEM.all/2026U`."""
+    """Return this node's newest record of a subject such as `MEM.all/2026U`, in the federation where it speaks."""
     statement = select(StoredRecord).where(
         StoredRecord.origin == node.node_id, StoredRecord.kind == KIND, StoredRecord.subject == subject
     )
+    if node.federation:
+        statement = statement.where(StoredRecord.federation == node.federation)
     return session.exec(statement.order_by(col(StoredRecord.revision).desc()).limit(1)).first()
 
 

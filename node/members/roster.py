@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -448,7 +449,8 @@ def forget_mapping(node: Node, actor: Actor, source: str) -> None:
         if mapping is None:
             raise InputRefused("mapping-missing", "没有这个来源的对应关系。", "There is no mapping of this source.")
         session.delete(mapping)
-        write_audit(session, account_id=actor.account_id, action="data.mapping-forget", subject=source, at=node.clock())
+        which = f"source:{sha256(source.encode()).hexdigest()[:16]}"  # a source is named by whoever keeps it
+        write_audit(session, account_id=actor.account_id, action="data.mapping-forget", subject=which, at=node.clock())
 
 
 def with_columns(answers: Answers, columns: Mapping[str, str]) -> Answers:

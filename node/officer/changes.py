@@ -1,6 +1,6 @@
 """From a node's request to the changes of the list that grant it."""
 
-from federation.changes import Change, add_key, add_member, come_back, describe, key_entry, replace_key
+from federation.changes import Change, add_key, add_member, come_back, describe, hand_over, key_entry, replace_key
 from federation.enrolment import JOIN, REPLACE, ROTATE, EnrolmentRequest, read_request
 from federation.errors import Conflict, TrustError
 from federation.keys import public_pem, read_public_key
@@ -12,7 +12,7 @@ def changes_of(held: MemberList, data: bytes) -> list[Change]:
     """Return the changes that grant a request; raise TrustError or Conflict where the list forbids it.
 
     `join` adds a member, or takes one that left in again; `rotate` adds a key beside the present one, which must have
-    signed too; `replace` revokes what was there as of the request.
+    signed too, and at the hub lets it sign the list; `replace` revokes what was there as of the request.
     """
     request = read_request(data)
     if request.federation not in {"", held.federation}:
@@ -30,9 +30,11 @@ def changes_of(held: MemberList, data: bytes) -> list[Change]:
                 "更换密钥的申请没有用现有密钥签名。密钥遗失时请用 gonghui enrol replace。",
                 "The present key has not signed this rotation. Where it is lost, use `gonghui enrol replace`.",
             )
-        return [add_key(known.id, pem), *_described(request)]
+        key = request.key.keyid  # of the hub: root names the one that signs the list
+        takes_over = [hand_over(known.id, key)] if known.id == held.roll.hub else []
+        return [add_key(known.id, pem), *takes_over, _reached(request)]
     if request.kind == REPLACE and request.issued_at is not None:
-        return [replace_key(known.id, pem, request.issued_at), *_described(request)]
+        return [replace_key(known.id, pem, request.issued_at), _reached(request)]
     raise Conflict("request-kind", "不认识的申请类型，请升级。", "Unknown kind of request; update this program.")
 
 
@@ -47,10 +49,11 @@ def _join(request: EnrolmentRequest, known: MemberEntry | None) -> list[Change]:
             "此成员已用另一把密钥登记，已拒绝。请电话核实；密钥遗失时请用 gonghui enrol replace。",
             "This member is listed with another key; refused. Ask by telephone; for a lost key: `enrol replace`.",
         )
-    return [*([come_back(known.id)] if known.status == LEFT else []), *_described(request)]
+    named = describe(applicant.id, name=applicant.name, code=applicant.code)
+    return [*([come_back(known.id)] if known.status == LEFT else []), named, _reached(request)]
 
 
-def _described(request: EnrolmentRequest) -> list[Change]:
-    applicant = request.applicant
-    fields = {"url": applicant.url, "transport": applicant.transport, "sealing_key": applicant.sealing_key}
-    return [describe(applicant.id, name=applicant.name, code=applicant.code, **fields)]
+def _reached(request: EnrolmentRequest) -> Change:
+    """Return the change of how a member is reached. A new key renames nobody: officers may have done so meanwhile."""
+    asked = request.applicant
+    return describe(asked.id, url=asked.url, transport=asked.transport, sealing_key=asked.sealing_key)

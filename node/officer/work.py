@@ -12,12 +12,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from federation.anchor import read_anchor
+from federation.anchor import Anchor, read_anchor
 from federation.changes import Change
 from federation.client import PeerClient
 from federation.differences import Difference, differences
 from federation.documents import read_object
-from federation.drafts import Draft, progress, propose, read_draft, read_outcome, sign_draft, write_draft
+from federation.drafts import (
+    MAX_DRAFT_BYTES,
+    Draft,
+    progress,
+    propose,
+    read_draft,
+    read_outcome,
+    sign_draft,
+    write_draft,
+)
 from federation.enrolment import REPLACE, EnrolmentRequest, read_request
 from federation.errors import Conflict, InputRefused, TrustError
 from federation.keys import read_public_key
@@ -94,11 +103,14 @@ class Signed:
 def open_latest(folder: OfficerFolder, desk: Desk, now: datetime, anchor: bytes | None = None) -> MemberList | None:
     """Return the newest list, verified against the one kept here, and keep it; None before there is any.
 
-    The anchor is pinned once: given, or the hub's where this very officer has signed its root.
+    The anchor is pinned once: given, or the hub's where this very officer has signed its root. One that was founded
+    anew takes its place where this officer has signed that too.
     """
     pinned = folder.pin(anchor) if anchor is not None else folder.find_anchor()
+    served = desk.fetch(ANCHOR)
+    if pinned is not None and served is not None and _follows(folder, pinned, served):
+        pinned = folder.pin_successor(served)
     if pinned is None:
-        served = desk.fetch(ANCHOR)
         if served is None:
             return None
         if not _has_signed(folder, served):
@@ -111,6 +123,15 @@ def open_latest(folder: OfficerFolder, desk: Desk, now: datetime, anchor: bytes 
     found = refresh(pinned.root, folder.held_files(), desk.fetch, federation=pinned.federation, now=now)
     folder.keep(found)
     return found
+
+
+def find_founding(desk: Desk, names: Sequence[str]) -> Draft | None:
+    """Return the draft of a federation's first list where that is named: it is compared with no other list."""
+    data = _find(desk, names[0]) if len(names) == 1 else b"{}"
+    if "metadata" not in read_object(data, max_bytes=MAX_DRAFT_BYTES):
+        return None
+    draft = read_draft(data)
+    return None if any(draft.base.values()) else draft
 
 
 def gather(
@@ -182,20 +203,33 @@ class _Found:
     draft: str = ""
 
 
-def _load(desk: Desk, name: str, held: MemberList | None) -> Draft | list[_Found]:
+def _find(desk: Desk, name: str) -> bytes:
     path = Path(name)
     data = path.read_bytes() if path.is_file() else desk.find(name)
     if data is None:
-        raise InputRefused(
-            "request-unknown", f"没有申请或草稿 {name[:80]}。", f"There is no request or draft {name[:80]}."
-        )
-    document = read_object(data, max_bytes=8_388_608)
+        raise _unknown(name)
+    return data
+
+
+def _unknown(name: str) -> InputRefused:
+    return InputRefused(
+        "request-unknown",
+        f"没有待批的申请或草稿 {name[:80]}，也没有这个文件。请核对编号。",
+        f"No request or draft {name[:80]} is open, nor is there such a file. Compare the id.",
+    )
+
+
+def _load(desk: Desk, name: str, held: MemberList | None) -> Draft | list[_Found]:
+    data = _find(desk, name)
+    document = read_object(data, max_bytes=MAX_DRAFT_BYTES)
     if "metadata" in document:
         return read_draft(data)
     if "requests" not in document:
         return [_Found(read_request(data), data)]
     waiting = [item for item in document["requests"] if item.get("state") in {"pending", "proposed"}]
     waiting = [item for item in waiting if held and _is_vouched(held, item)] or waiting
+    if not waiting:
+        raise _unknown(name)
     if len(waiting) != 1:
         prints = "，".join(str(item.get("request", ""))[:16] for item in waiting)
         raise Conflict(
@@ -226,6 +260,11 @@ def _check_grants(held: MemberList, draft: Draft, requests: Sequence[EnrolmentRe
         entry = roll.members.get(request.applicant.id)
         if entry is None or request.key.keyid not in {key.keyid for key in entry.active_keys}:
             raise TrustError("draft-differs", "草稿没有批准这份申请。", "The draft does not grant this request.")
+
+
+def _follows(folder: OfficerFolder, pinned: Anchor, served: bytes) -> bool:
+    """Tell whether what is served was founded anew from the pinned federation, by this very officer among others."""
+    return read_anchor(served).formerly == pinned.federation and _has_signed(folder, served)
 
 
 def _has_signed(folder: OfficerFolder, anchor: bytes) -> bool:

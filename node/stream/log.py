@@ -18,7 +18,7 @@ from node.db import Meta, last_number, next_number
 from node.stream.models import LogLeaf, LogNode
 
 COUNTER = "leaf"
-GENERATION = "log generation"  # 0 until a restore; then the second at which the log began anew
+GENERATION = "log generation"  # by federation: 0 until a restore; then the second at which the log began anew
 
 _READ = select(col(LogNode.place), col(LogNode.hash)).where(
     col(LogNode.place).in_(bindparam("places", expanding=True))
@@ -58,16 +58,19 @@ def log_size(session: Session) -> int:
     return last_number(session, COUNTER)
 
 
-def log_generation(session: Session) -> int:
-    """Return the generation of the log: witnesses follow each from its beginning."""
-    row = session.get(Meta, GENERATION)
+def log_generation(session: Session, federation_id: str) -> int:
+    """Return the generation of the log as a federation's witnesses know it: they follow each from its beginning.
+
+    One parent's word (it may list any key as ours) makes our log begin anew for that parent alone.
+    """
+    row = session.get(Meta, f"{GENERATION} {federation_id}")
     return int(row.value) if row else 0
 
 
-def restart_log(session: Session, at: datetime, seen: int) -> int:
+def restart_log(session: Session, federation_id: str, at: datetime, seen: int) -> int:
     """Begin a generation later than `seen`, which somebody has witnessed; the leaves stay. Return it."""
-    generation = max(int(at.timestamp()), log_generation(session) + 1, seen + 1)
-    session.merge(Meta(name=GENERATION, value=str(generation)))
+    generation = max(int(at.timestamp()), log_generation(session, federation_id) + 1, seen + 1)
+    session.merge(Meta(name=f"{GENERATION} {federation_id}", value=str(generation)))
     session.flush()
     return generation
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
+from securesystemslib.signer import Signer
 from sqlalchemy import bindparam
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, delete, select
@@ -17,9 +18,10 @@ from federation.anchor import build_anchor
 from federation.errors import TrustError
 from federation.membership import Files, MemberList, open_list
 from federation.metadata import TARGETS
-from federation.roll import KeyEntry, MemberEntry
+from federation.roll import KeyEntry, MemberEntry, Roll
 from node.audit import write_audit
 from node.context import Node
+from node.keyring import open_key_named
 from node.prepared import Prepared
 from node.stream.listed import keep_listed
 from node.stream.models import Federation, MemberListFile, MemberListState, Peer, PeerKey
@@ -100,10 +102,24 @@ def _higher(seen: Mapping[str, int], versions: Mapping[str, object]) -> dict[str
     }
 
 
+def list_signer(node: Node, roll: Roll) -> Signer:
+    """Return the hub's key that root names for timestamp and snapshot.
+
+    While the hub turns its key that is another than the one which a running process began with.
+    """
+    if node.signer.public_key.keyid == roll.hub_keyid:
+        return node.signer
+    return open_key_named(node.folder, node.settings.keys, roll.hub_keyid) or node.signer
+
+
 def store_list(session: Session, node: Node, found: MemberList, *, source: str) -> None:
     """Put a verified list in the place of the one before: files, state, peers and keys, in the caller's transaction."""
     at = node.clock()
     state = session.get_one(MemberListState, found.federation)
+    federation = session.get_one(Federation, found.federation)
+    hub_before, hub_url = federation.hub_id, found.members[found.roll.hub].url
+    if hub_before != found.roll.hub and hub_url:
+        state.urls = hub_url  # where the hub before was reached leads nobody to this one
     _replace_files(session, found.federation, _with_anchor(found, state))
     before = json.loads(state.versions)
     state.versions = json.dumps(dict(found.versions), sort_keys=True)
@@ -115,8 +131,6 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     own = found.members.get(node.node_id)
     state.own_groups = " ".join(sorted(own.groups)) if own else ""
     session.add(state)
-    federation = session.get_one(Federation, found.federation)
-    hub_before = federation.hub_id
     federation.name, federation.hub_id = found.roll.name, found.roll.hub
     session.add(federation)
     if hub_before != federation.hub_id:

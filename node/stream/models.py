@@ -34,8 +34,9 @@ class StoredRecord(SQLModel, table=True):
     `state`: `current` (accepted or own); `quarantined` (took its place in the chain, content refused, `code` says why);
     `placeholder` (the envelope is the hub's signed refusal); `equivocal` (contradicted by its own origin); `sealed`
     (took its place, content not for us: `code` is `carried` where we only pass it on); `unproven` (its key was revoked
-    and nothing shows that it was signed before that). Of a sealed record that was opened, `opened` is the plaintext, so
-    that no lost key costs what was read once; kind to revision are empty before.
+    and nothing shows that it was signed before that); `abandoned` (its origin was restored, does not know it, and began
+    the stream anew). Of a sealed record that was opened, `opened` is the plaintext, so that no lost key costs what was
+    read once; kind to revision are empty before.
     """
 
     __tablename__ = "stored_record"
@@ -98,6 +99,7 @@ class Peer(SQLModel, table=True):
     failures: int = 0  # in a row; with the three below: back-off, cleared by any verified contact
     next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # a contact after it clears the back-off
+    rest_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # its own `Retry-After`: for lists too
     last_success_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_error: str = ""  # stable code
     skew_seconds: int = 0  # its clock minus ours, at the last verified answer
@@ -200,8 +202,19 @@ class WaitingDocument(SQLModel, table=True):
     sequence: int = Field(default=0, sa_type=BigInteger)
     keyids: str = ""  # who claims to have signed, by blanks
     via: str
+    deliverer: str = ""  # the node that brought it
     envelope: bytes
     since_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class KnownGap(SQLModel, table=True):
+    """A stream is known to go on up to `last`, and there was no room for what came: to be asked for."""
+
+    __tablename__ = "known_gap"
+    federation: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    last: int = Field(default=0, sa_type=BigInteger)
 
 
 class RefusedDocument(SQLModel, table=True):
@@ -373,7 +386,7 @@ class UsedNonce(SQLModel, table=True):
     """A request that was answered; kept until its window has passed."""
 
     __tablename__ = "used_nonce"
-    origin: str = Field(primary_key=True)
+    origin: str = Field(primary_key=True)  # federation and id, by a blank
     nonce: str = Field(primary_key=True)
     expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
 

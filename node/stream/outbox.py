@@ -84,6 +84,11 @@ def retry_items(session: Session, item_ids: list[int], at: datetime) -> list[str
     return [item.peer_id for item in rows]
 
 
-def waiting_peers(session: Session) -> set[str]:
-    """Return the peers for which anything waits."""
-    return set(session.exec(select(OutboxItem.peer_id).where(OutboxItem.state == WAITING).distinct()).all())
+def waiting_peers(session: Session, federation_id: str) -> set[str]:
+    """Return the peers for which anything waits in this federation."""
+    found = (
+        select(OutboxItem.peer_id)
+        .join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+        .where(OutboxItem.state == WAITING, StoredRecord.federation == federation_id)
+    )
+    return set(session.exec(found.distinct()).all())

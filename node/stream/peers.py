@@ -96,7 +96,7 @@ def is_due(session: Session, peer: Peer, now: datetime) -> bool:
 
 def note_contact(peer: Peer, skew_seconds: int) -> None:
     """Clear the back-off: a verified answer came."""
-    peer.failures, peer.next_try_at, peer.failed_at, peer.last_error = 0, None, None, ""
+    peer.failures, peer.next_try_at, peer.failed_at, peer.last_error, peer.rest_until = 0, None, None, "", None
     peer.skew_seconds = skew_seconds
 
 
@@ -110,6 +110,8 @@ def note_failure(peer: Peer, code: str, at: datetime, settings: SyncSection, *, 
     seconds = min(seconds * _RANDOM.uniform(0.75, 1.25), settings.backoff_max_seconds)
     peer.last_error, peer.failed_at = code, at
     peer.next_try_at = at + timedelta(seconds=max(seconds, retry_after_seconds))
+    if retry_after_seconds:
+        peer.rest_until = at + timedelta(seconds=retry_after_seconds)
 
 
 def take_member_list(session: Session, record: StoredRecord, content: dict[str, Any]) -> None:

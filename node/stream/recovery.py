@@ -20,6 +20,7 @@ from sqlalchemy import select as core_select
 from sqlmodel import Field, Session, SQLModel, col, delete, func, select
 
 from federation.errors import Conflict
+from federation.generations import first_of, generation_of
 from node.context import Node
 from node.db import Counter, UtcDateTime
 from node.prepared import Prepared
@@ -56,6 +57,16 @@ class RecoveryAnswer(SQLModel, table=True):
     answered_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class ReopenedStream(SQLModel, table=True):
+    """An own stream that an administrator let begin anew, at the first place of a later generation."""
+
+    __tablename__ = "reopened_stream"
+    federation: str = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    generation: int = Field(sa_type=BigInteger)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
 class RecoveryQuestion(SQLModel, table=True):
     """A reader is asked over mailbox or stick: the first parcel that asked it, and the one that lies in the mailbox."""
 
@@ -74,6 +85,8 @@ def check_may_sign(session: Session, node: Node, federation: Federation, stream:
     if marked is not None and not behind:
         check_same_machine(session, node, federation.id, stream, marked)
     if not behind and session.get(Recovery, federation.id) is None:
+        return
+    if _is_reopened(session, federation.id, stream, marked if behind else None):
         return
     missing = _missing_readers(session, node, federation, stream)
     if behind or missing:
@@ -121,8 +134,43 @@ def note_answer(session: Session, node: Node, federation: Federation, peer_id: s
     """Note that a reader has shown all it holds of ours; end the recovery with the last one."""
     session.merge(RecoveryAnswer(federation=federation.id, peer_id=peer_id, answered_at=node.clock()))
     session.flush()
+    end_if_answered(session, node, federation)
+
+
+def end_if_answered(session: Session, node: Node, federation: Federation) -> None:
+    """End the recovery where every stream was answered for, or begins anew."""
     if not awaited_readers(session, node, federation):
         session.execute(delete(Recovery).where(col(Recovery.federation) == federation.id))
+
+
+def reopen(session: Session, node: Node, federation_id: str, stream: str) -> int:
+    """Let the next record of an own stream begin it anew, beyond all that it may have had; return the generation.
+
+    That is the second in which it is done, so that a second restore to the same backup opens another.
+    """
+    head, marked = own_head(session, node, federation_id, stream), find_mark(node, federation_id, stream)
+    seen = max((generation_of(known.sequence) for known in (head, marked) if known), default=0)
+    at = node.clock()
+    generation = max(int(at.timestamp()), seen + 1)
+    session.merge(ReopenedStream(federation=federation_id, stream=stream, generation=generation, at=at))
+    session.flush()
+    return generation
+
+
+def next_sequence(session: Session, federation_id: str, stream: str, head: Head | None) -> int:
+    """Return the place of the next record of an own stream."""
+    reopened = session.get(ReopenedStream, (federation_id, stream))
+    if reopened is not None and first_of(reopened.generation) > (head.sequence if head else 0):
+        return first_of(reopened.generation)
+    return head.sequence + 1 if head else 1
+
+
+def _is_reopened(session: Session, federation_id: str, stream: str, seen: Head | None) -> bool:
+    """Tell whether the stream was opened anew in this recovery, at a place beyond the one that was `seen`."""
+    recovery, reopened = session.get(Recovery, federation_id), session.get(ReopenedStream, (federation_id, stream))
+    if reopened is None or (recovery is not None and reopened.at < recovery.since_at):
+        return False
+    return seen is None or first_of(reopened.generation) > seen.sequence
 
 
 def has_answered_since(session: Session, federation_id: str, at: datetime) -> bool:
@@ -141,6 +189,7 @@ def awaited_readers(session: Session, node: Node, federation: Federation) -> dic
     if not is_recovering(session, federation.id):
         return {}
     streams = {"all", *own_heads(session, node, federation.id)}
+    streams = {name for name in streams if not _is_reopened(session, federation.id, name, None)}
     found = {stream: _missing_readers(session, node, federation, stream) for stream in sorted(streams)}
     return {stream: readers for stream, readers in found.items() if readers}
 

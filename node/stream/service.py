@@ -35,12 +35,13 @@ from node.stream.log import append_leaf
 from node.stream.marks import Head, note_mark
 from node.stream.models import Federation, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
-from node.stream.recovery import check_may_sign
+from node.stream.recovery import check_may_sign, next_sequence
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
 from node.stream.standing import ACTIVE, RETIRED, counts
 from schemas import has_schema, schema_digest
 
 CURRENT, QUARANTINED, PLACEHOLDER, EQUIVOCAL = "current", "quarantined", "placeholder", "equivocal"
+ABANDONED = "abandoned"  # its origin was restored, does not know it, and began the stream anew
 UNPROVEN = "unproven"  # signed by a revoked key, and nothing shows that it is older
 SEALED, CARRIED = "sealed", "carried"  # a state, and the code in it of what we only pass on
 VERSION = 1
@@ -91,8 +92,28 @@ def get_federation(session: Session, node: Node) -> Federation:
     """Return the federation as `find_federation` does; raise Conflict with the mend where there is none."""
     federation = find_federation(session, node)
     if federation is None:
-        raise _no_federation()
+        raise _unknown(list_federations(session)) if node.federation else _no_federation()
     return federation
+
+
+def find_home(session: Session, node: Node) -> Federation | None:
+    """Return the federation of which a stranger is told: the one asked for, the one whose hub we are, or the only one.
+
+    None where there are several: whoever asks for none in particular learns of none.
+    """
+    joined = list_federations(session)
+    if node.federation:
+        return next((one for one in joined if one.id == node.federation), None)
+    ours = [one for one in joined if one.hub_id == node.node_id] or joined
+    return ours[0] if len(ours) == 1 else None
+
+
+def find_own(session: Session, node: Node) -> Federation | None:
+    """Return the federation whose hub this node is, whatever others it is in; None where it is none's."""
+    own = [one for one in list_federations(session) if one.hub_id == node.node_id]
+    if len(own) > 1:  # t officers handed another one over to it
+        return find_federation(session, node)
+    return own[0] if own else None
 
 
 class Home(NamedTuple):
@@ -115,11 +136,7 @@ def get_named(session: Session, text: str) -> Federation:
     joined = list_federations(session)
     found = [one for one in joined if text in {one.id, one.name}]
     if len(found) != 1:
-        raise InputRefused(
-            "federation-unknown",
-            f"没有这样的联合体，或名称不唯一。本节点的联合体：{_named(joined, '、')}。",
-            f"No such federation, or the name is not unique. This node is in: {_named(joined, ', ')}.",
-        )
+        raise _unknown(joined)
     return found[0]
 
 
@@ -131,11 +148,19 @@ def _no_federation() -> Conflict:
     )
 
 
+def _unknown(joined: list[Federation]) -> InputRefused:
+    return InputRefused(
+        "federation-unknown",
+        f"没有这样的联合体，或名称不唯一。本节点的联合体：{_named(joined, '、') or '无'}。",
+        f"No such federation, or the name is not unique. This node is in: {_named(joined, ', ') or 'none'}.",
+    )
+
+
 def _ambiguous(joined: list[Federation]) -> Conflict:
     return Conflict(
         "federation-ambiguous",
-        f"本节点属于 {len(joined)} 个联合体，请指明是哪一个（--federation）：{_named(joined, '、')}。",
-        f"This node is in {len(joined)} federations; say which, with --federation: {_named(joined, ', ')}.",
+        f"本节点属于 {len(joined)} 个联合体，请用 gonghui --federation 名称 … 指明：{_named(joined, '、')}。",
+        f"This node is in {len(joined)} federations; say which, `gonghui --federation NAME …`: {_named(joined, ', ')}.",
         federations=[one.id for one in joined],
     )
 
@@ -209,7 +234,8 @@ def append_record(
         .order_by(col(StoredRecord.sequence).desc())
         .limit(1)
     ).first()
-    check_may_sign(session, node, row, stream, Head(head.sequence, head.id) if head else None)
+    last = Head(head.sequence, head.id) if head else None
+    check_may_sign(session, node, row, stream, last)
     _check_next_revision(session, node, federation_id, stream, subject, revision, supersedes)
     at = node.clock()
     place = {
@@ -217,7 +243,7 @@ def append_record(
         "origin": node.node_id,
         "audience": {"federation": federation_id, "readers": stream},
         "stream": stream,
-        "sequence": head.sequence + 1 if head else 1,
+        "sequence": next_sequence(session, federation_id, stream, last),
         "previous": head.id if head else "",
         "issued_at": format_time(at),
     }

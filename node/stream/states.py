@@ -25,6 +25,10 @@ RECORD_STATES: States = {
     "sealed to others": (frozenset({"quarantined", "current"}), "sealed"),
     "key revoked": (frozenset({"quarantined", "current"}), "unproven"),
     "judge again": (frozenset({"sealed", "unproven", "quarantined"}), "quarantined"),
+    "origin begins its stream anew": (
+        frozenset({"current", "quarantined", "sealed", "unproven", "equivocal", "placeholder"}),
+        "abandoned",
+    ),
     "origin contradicts it": (frozenset({"current", "unproven"}), "equivocal"),
 }
 OUTBOX_STATES: States = {

@@ -1,6 +1,6 @@
 """The home page: what is to do for this account, four key figures, what is coming up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +9,7 @@ from sqlmodel import col, func, select
 from federation.errors import Text
 from node.access.models import Account
 from node.activities.service import Shown, list_notices
+from node.context import Node
 from node.exchange import status
 from node.indicators.release import DRAFT, ONE_PERSON, find_record, list_releases
 from node.intake.models import ImportFile
@@ -31,6 +32,7 @@ class Task:
     path: str
     verb: Text
     kind: str = ""  # warn where it should not wait
+    command: str = ""  # what mends it
 
 
 @router.get("/")
@@ -102,7 +104,19 @@ def _release_tasks(visitor: Visitor) -> list[Task]:
 
 
 def _exchange_tasks(visitor: Visitor) -> list[Task]:
-    told = status.sync_status(visitor.node, visitor.account)
+    """Return what waits in the exchange, in every federation: a trouble in the one not looked at is a trouble too."""
+    if not visitor.federations:
+        return _tasks_in(visitor, visitor.node)
+    tasks = []
+    for identity, name in visitor.federations:
+        for task in _tasks_in(visitor, visitor.node.within(identity)):
+            text = Text(f"{name}：{task.text.zh}", f"{name}: {task.text.en}")
+            tasks.append(replace(task, text=text, path=f"{task.path}?federation={identity}"))
+    return tasks
+
+
+def _tasks_in(visitor: Visitor, node: Node) -> list[Task]:
+    told = status.sync_status(node, visitor.account)
     tasks = []
     if visitor.may("peer.write") and told["federation"] is None:
         tasks.append(
@@ -112,7 +126,7 @@ def _exchange_tasks(visitor: Visitor) -> list[Task]:
         count = told["quarantined"]
         text = Text(f"隔离区有 {count} 个条目", f"{count} records lie in quarantine")
         tasks.append(Task(text, "/quarantine", Text("查看", "Look"), "warn"))
-    tasks += _returned_tasks(visitor, told["reviews"])
+    tasks += _returned_tasks(visitor, node, told["reviews"])
     age = told["shown_age_seconds"]
     if age is not None and age > _LATE_SECONDS:
         days = age // 86_400
@@ -121,15 +135,15 @@ def _exchange_tasks(visitor: Visitor) -> list[Task]:
     return tasks
 
 
-def _returned_tasks(visitor: Visitor, reviews: list[dict[str, Any]]) -> list[Task]:
+def _returned_tasks(visitor: Visitor, node: Node, reviews: list[dict[str, Any]]) -> list[Task]:
     """Return what the hub wants corrected: its last word on each release that has no newer revision since."""
     if not visitor.may("release.prepare"):
         return []
     tasks, seen = [], set()
-    with visitor.node.database.read() as session:
+    with node.database.read() as session:
         for review in reviews:  # newest first
             subject = review["subject"]
-            newest = find_record(session, visitor.node, subject)
+            newest = find_record(session, node, subject)
             fresh = newest is not None and newest.id == review["record"] and subject not in seen
             seen.add(subject)
             if fresh and review["verdict"] == "returned":
@@ -141,10 +155,7 @@ def _returned_tasks(visitor: Visitor, reviews: list[dict[str, Any]]) -> list[Tas
 def _key_tasks(visitor: Visitor) -> list[Task]:
     if not visitor.may("key.write"):
         return []
-    return [
-        Task(Text(f"{w.said.zh}：{w.mend}", f"{w.said.en}: {w.mend}"), "/settings", Text("设置", "Settings"), "warn")
-        for w in worries_of(visitor.node)
-    ]
+    return [Task(w.said, "/settings", Text("设置", "Settings"), "warn", w.mend) for w in worries_of(visitor.node)]
 
 
 def _account_tasks(visitor: Visitor) -> list[Task]:

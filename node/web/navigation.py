@@ -42,6 +42,17 @@ ENTRIES = (
 )
 
 
+_OF_A_FEDERATION = ("/indicators", "/sync", "/sticks", "/peers", "/quarantine", "/records")
+
+
+def choices_of(visitor: Visitor, path: str) -> list[Link]:
+    """Return the federations to choose from, on pages that speak of one; empty where the node is in one alone."""
+    if not path.startswith(_OF_A_FEDERATION):
+        return []
+    chosen = visitor.node.federation
+    return [Link(f"?federation={one}", Text(name, name), one == chosen) for one, name in visitor.federations]
+
+
 def menu_of(visitor: Visitor, path: str) -> list[Link]:
     """Return the menu of a visitor; empty where nobody is signed in."""
     if visitor.actor is None:

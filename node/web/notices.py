@@ -47,7 +47,7 @@ def publish(request: Request, visitor: VisitorOf, form: FormOf) -> Response:
     draft = _read(form)
     if form.text("step") != "publish" or find_problems(draft):
         return _look(request, visitor, draft)
-    service.publish(visitor.node, visitor.account, draft)
+    service.publish(visitor.node.within(""), visitor.account, draft)
     return see_other("/notices", "notice-published")
 
 
@@ -77,14 +77,14 @@ def update(request: Request, visitor: VisitorOf, notice_id: str, form: FormOf) -
     revision = form.text("revision")
     if form.text("step") != "publish" or find_problems(draft) or not revision.isdecimal():
         return _look(request, visitor, draft, notice=held)
-    service.update(visitor.node, visitor.account, notice_id, draft, revision=int(revision[:9]))
+    service.update(visitor.node.within(""), visitor.account, notice_id, draft, revision=int(revision[:9]))
     return see_other(f"/notices/{visitor.node.node_id}/{notice_id}", "notice-updated")
 
 
 @router.post("/{notice_id}/cancel")
 def cancel(visitor: VisitorOf, notice_id: str, form: FormOf) -> Response:
     """Cancel an event of ours, for good."""
-    service.cancel(visitor.node, visitor.account, notice_id, form.text("note"))
+    service.cancel(visitor.node.within(""), visitor.account, notice_id, form.text("note"))
     return see_other(f"/notices/{visitor.node.node_id}/{notice_id}", "notice-cancelled")
 
 

@@ -33,7 +33,8 @@ from node.audit.tally import count_event
 from node.http.limits import bounded
 from node.http.problems import count_refusal, status_of, told
 from node.web.messages import DONE
-from node.web.navigation import menu_of
+from node.web.navigation import choices_of, menu_of
+from node.web.subjects import subjects_of
 from node.web.visitors import SignInNeeded, Visitor, check_form, keep_choices, load_guest, load_visitor
 
 CONTENT_SECURITY = (
@@ -161,7 +162,7 @@ def local_path(text: str) -> str:
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """Answer with a template; it sees `values`, the visitor, `t(zh, en)`, `say(text)`, `when(at)`, `ago(seconds)`."""
+    """Answer with a template; it sees `values`, the visitor, and what `_shared` gives: `t(zh, en)`, `say(text)`, ..."""
     visitor: Visitor = request.state.visitor
     return HTMLResponse(_engine().get_template(template).render(**_shared(request, visitor), **values), status)
 
@@ -197,7 +198,9 @@ def _shared(request: Request, visitor: Visitor) -> dict[str, Any]:
         "say": lambda text: text.in_language(language),
         "when": when,
         "ago": lambda seconds: ago(seconds, language),
+        "about": subjects_of(visitor),
         "menu": menu_of(visitor, request.url.path),
+        "federations": choices_of(visitor, request.url.path),
         "here": request.url.path,
         "other_language": str(request.url.include_query_params(lang="en" if language == "zh" else "zh").query),
         "done": DONE.get(request.query_params.get("done", "")),

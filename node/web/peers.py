@@ -17,7 +17,7 @@ from node.exchange.listing import list_standing
 from node.exchange.membership_api import HandlersOf
 from node.http.problems import status_of
 from node.stream.memberlist import open_held
-from node.stream.service import find_federation
+from node.stream.service import find_federation, list_federations
 from node.web.pages import FormOf, PageRoute, page, see_other
 from node.web.visitors import Visitor, VisitorOf
 
@@ -54,7 +54,10 @@ def join(request: Request, visitor: VisitorOf, handlers: HandlersOf, form: FormO
         sent = enrolling.request_to_join(visitor.node, visitor.account, data, handlers)
     except GonghuiError as error:
         return _peers(request, visitor, error)
-    return see_other("/peers", "join-sent" if sent.sent_to else "join-file")
+    with visitor.node.database.read() as session:
+        several = len(list_federations(session)) > 1
+    path = f"/peers?federation={sent.federation}" if several else "/peers"
+    return see_other(path, "join-sent" if sent.sent_to else "join-file")
 
 
 @router.post("/peers/standing")

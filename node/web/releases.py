@@ -14,7 +14,7 @@ from node.indicators import release as service
 from node.indicators.preview import Cell, Flow, Preview, Table, preview
 from node.indicators.reasons import explain_reason
 from node.indicators.texts import STATE, STATUS
-from node.stream.service import find_federation
+from node.stream.service import list_federations
 from node.web import figures
 from node.web.pages import FormOf, PageRoute, page, see_other
 from node.web.visitors import Visitor, VisitorOf
@@ -34,7 +34,7 @@ def releases(request: Request, visitor: VisitorOf) -> Response:
 def _list(request: Request, visitor: Visitor, error: GonghuiError | None = None, **typed: str) -> Response:
     with visitor.node.database.read() as session:
         found = service.list_releases(session, visitor.account)
-        joined = find_federation(session, visitor.node) is not None
+        joined = bool(list_federations(session))
     return page(
         request,
         "releases.html",
@@ -75,9 +75,10 @@ def show(request: Request, visitor: VisitorOf, release: str) -> Response:
 def _show(request: Request, visitor: Visitor, release_id: str, error: GonghuiError | None = None) -> Response:
     node, actor = visitor.node, visitor.account
     with node.database.read() as session:
-        shown = preview(session, node, actor, release_id)
+        shown = preview(session, node.within(""), actor, release_id)  # a release goes to every federation
     release = shown.release
-    waits = release.state == service.DRAFT
+    lacking = [one for one in shown.addressees if one.sent != one.dataflows]
+    waits = release.state == service.DRAFT or (release.state == service.APPROVED and bool(lacking))
     alone = release.approval == service.ONE_PERSON
     return page(
         request,
@@ -94,7 +95,8 @@ def _show(request: Request, visitor: Visitor, release_id: str, error: GonghuiErr
         changed=_changed(shown),
         may_approve=waits and visitor.may("release.approve") and (alone or actor.account_id != release.prepared_by),
         own_draft=waits and actor.account_id == release.prepared_by and not alone,
-        may_withdraw=waits and visitor.may("release.prepare"),
+        lacking=lacking,
+        may_withdraw=release.state == service.DRAFT and visitor.may("release.prepare"),
         error=error,
     )
 
@@ -104,7 +106,7 @@ def approve(request: Request, visitor: VisitorOf, form: FormOf, release: str) ->
     """Sign exactly what the page showed: its digests come with the form."""
     take = request.app.state.handlers[service.KIND]
     try:
-        service.approve(visitor.node, visitor.account, release, form.all("digest"), take=take)
+        service.approve(visitor.node.within(""), visitor.account, release, form.all("digest"), take=take)
     except (Conflict, InputRefused) as error:
         return _show(request, visitor, release, error)
     return see_other(f"/releases/{release}", "release-approved")

@@ -1,7 +1,10 @@
 """Sync on screen: how it stands, a round by hand, quarantine, and the signed records."""
 
+from datetime import datetime
+
 from fastapi import APIRouter, Request, Response
 
+from federation.errors import Text
 from node.exchange import alarms, inbox, records, status
 from node.exchange.api import HandlersOf
 from node.exchange.explain import explain
@@ -10,6 +13,13 @@ from node.web.rounds import Rounds
 from node.web.visitors import VisitorOf
 
 router = APIRouter(route_class=PageRoute)
+_KINDS = {
+    "release": Text("发布", "release"),
+    "notice": Text("活动通知", "event notice"),
+    "review": Text("审核意见", "review"),
+    "member-list": Text("成员名单", "member list"),
+    "group-key": Text("组密钥", "group key"),
+}
 
 
 @router.get("/sync")
@@ -49,10 +59,11 @@ def retry(visitor: VisitorOf, handlers: HandlersOf, record_id: str) -> Response:
 @router.get("/records")
 def list_records(request: Request, visitor: VisitorOf) -> Response:
     """Show the newest signed records."""
-    rows = records.list_records(visitor.node, visitor.account, kind=request.query_params.get("kind", ""))
+    kind = request.query_params.get("kind", "")
+    rows = records.list_records(visitor.node, visitor.account, kind=kind)
     names = {peer["id"]: peer["name"] for peer in status.list_members(visitor.node, visitor.account)}
     names[visitor.node.node_id] = visitor.node.settings.node.name
-    return page(request, "records.html", rows=rows, names=names)
+    return page(request, "records.html", rows=rows, names=names, kinds=_KINDS, kind=kind, moment=datetime.fromisoformat)
 
 
 @router.get("/records/{record_id}")

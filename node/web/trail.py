@@ -1,5 +1,6 @@
 """The audit trail on screen: whether it is whole, how far others vouch for it, who did what, and the same as a file."""
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -40,11 +41,34 @@ _GROUPS = {
     "key": Text("密钥", "Keys"),
     "checkpoint": Text("检查点", "Checkpoints"),
     "witness": Text("见证", "Witnessing"),
+    "stream": Text("交换流", "Streams"),
     "log": Text("本节点日志", "This node's log"),
     "equivocation": Text("自相矛盾", "Contradictions"),
     "refusal": Text("不实的拒收", "Untrue refusals"),
     "quarantine": Text("隔离区", "Quarantine"),
     "audit": Text("审计日志", "Audit trail"),
+}
+_OPS = {
+    "ping": Text("问候", "greeting"),
+    "pull": Text("取条目", "pull"),
+    "push": Text("送条目", "push"),
+    "missing": Text("补缺", "gaps"),
+    "heads": Text("最新条目声明", "head statements"),
+    "witness": Text("见证", "witnessing"),
+    "relay": Text("信箱", "mailbox"),
+    "membership": Text("成员名录", "member list"),
+}
+_DETAILS = {
+    "count": Text("次数", "times"),
+    "kind": Text("类型", "kind"),
+    "stream": Text("交换流", "stream"),
+    "sequence": Text("序号", "no."),
+    "size": Text("条数", "entries"),
+    "period": Text("报告期", "period"),
+    "revision": Text("版本", "revision"),
+    "rows": Text("行数", "rows"),
+    "role": Text("角色", "role"),
+    "version": Text("版本", "version"),
 }
 Word = Annotated[str, Query(max_length=128)]
 Number = Annotated[int, Query(ge=0, le=2**62)]
@@ -54,7 +78,7 @@ Number = Annotated[int, Query(ge=0, le=2**62)]
 def show(
     request: Request,
     visitor: VisitorOf,
-    group: Word = "",
+    group: Word = trail.NOT_READS,
     account: Word = "",
     subject: Word = "",
     before: Number = 0,
@@ -76,17 +100,23 @@ def show(
         checked=bool(verify) or end.size <= trail.VERIFIED_UNASKED,
         broken=broken,
         vouched=trail.find_vouched(node, actor),
+        but_reads=trail.NOT_READS,
         groups=[(name, _GROUPS[name]) for name in trail.event_groups()],
         accounts=_accounts(visitor),
         peers={peer["id"]: peer["name"] for peer in status.list_members(node, actor)},
         events=EVENTS,
+        ops=_OPS,
+        details=_DETAILS,
+        loads=json.loads,
         older=_query(replace(wanted, before=rows[-1]["number"])) if len(rows) == trail.SHOWN else "",
         same=_query(replace(wanted, before=0)),
     )
 
 
 @router.get("/audit/trail.{suffix}")
-def download(visitor: VisitorOf, suffix: str, group: Word = "", account: Word = "", subject: Word = "") -> Response:
+def download(
+    visitor: VisitorOf, suffix: str, group: Word = trail.NOT_READS, account: Word = "", subject: Word = ""
+) -> Response:
     """Answer what the page shows as a file, with the hashes; that it was taken is itself an entry."""
     node, actor = visitor.node, visitor.account
     check_permission(actor, "audit.read")
@@ -116,4 +146,5 @@ def _accounts(visitor: Visitor) -> dict[str, str]:
 
 
 def _query(wanted: trail.Wanted) -> str:
-    return urlencode({name: value for name, value in vars(wanted).items() if value})
+    usual = {"group": trail.NOT_READS, "account": "", "subject": "", "before": 0}
+    return urlencode({name: value for name, value in vars(wanted).items() if value != usual[name]})

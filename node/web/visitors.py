@@ -15,7 +15,9 @@ from federation.errors import NotPermitted
 from node.access.permissions import Actor, may
 from node.access.sign_in import find_session
 from node.context import Node
+from node.stream.service import find_own, list_federations
 
+OWN_PAGES = "/matrix"  # of what a hub's own members report
 _LANGUAGES = ("zh", "en")
 _LANGUAGE_COOKIE = "gonghui_lang"
 _YEAR_SECONDS = 365 * 24 * 3600
@@ -34,6 +36,7 @@ class Visitor:
     csrf: str
     language: str
     new_form_cookie: str = ""
+    federations: tuple[tuple[str, str], ...] = ()  # id and name, where there are several to choose from
 
     @property
     def account(self) -> Actor:
@@ -48,11 +51,33 @@ class Visitor:
 
 
 def load_visitor(request: Request) -> Visitor:
-    """Return who sent the request."""
+    """Return who sent the request, and of which federation the pages are to speak."""
     node: Node = request.app.state.node
     language = _language(request, node)
     signed_in = find_session(node, request.cookies.get(_name(request, "session"), ""))
-    return Visitor(node, signed_in.actor, signed_in.csrf, language) if signed_in else load_guest(request)
+    if signed_in is None:
+        return load_guest(request)
+    node, federations = _choose_federation(request, node)
+    return Visitor(node, signed_in.actor, signed_in.csrf, language, federations=federations)
+
+
+def _choose_federation(request: Request, node: Node) -> tuple[Node, tuple[tuple[str, str], ...]]:
+    """Return the node as it speaks in the federation that was chosen, and the choices where there are several.
+
+    Unless somebody chose: the one whose hub this node is, else the first joined.
+    """
+    with node.database.read() as session:
+        joined = list_federations(session)
+        if len(joined) < 2:
+            return node, ()
+        own = find_own(session, node)
+    if own is not None and request.url.path.startswith(OWN_PAGES):
+        return node.within(own.id), ()
+    known = {federation.id for federation in joined}
+    for asked in (request.query_params.get("federation"), request.cookies.get(_name(request, "federation"))):
+        if asked in known:
+            return node.within(str(asked)), tuple((one.id, one.name) for one in joined)
+    return node.within((own or joined[0]).id), tuple((one.id, one.name) for one in joined)
 
 
 def load_guest(request: Request) -> Visitor:
@@ -112,6 +137,8 @@ def keep_choices(request: Request, response: Response, visitor: Visitor) -> None
     """Set what the visitor brought or was given: the language asked for, and the cookie behind a guest's forms."""
     if request.query_params.get("lang") in _LANGUAGES:
         _set(request, response, _LANGUAGE_COOKIE, visitor.language, _YEAR_SECONDS)
+    if visitor.federations and request.query_params.get("federation") == visitor.node.federation:
+        _set(request, response, _name(request, "federation"), visitor.node.federation, _YEAR_SECONDS)
     if visitor.new_form_cookie:
         _set(request, response, _name(request, "form"), visitor.new_form_cookie)
 

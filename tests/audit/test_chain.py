@@ -185,3 +185,22 @@ def test_reads_are_counted_and_written_in_batches(database: Database) -> None:
 
 def test_every_group_of_events_has_its_words_on_the_page() -> None:
     assert set(event_groups()) == set(web_trail._GROUPS)
+
+
+def test_nothing_but_a_code_stands_as_a_subject(database: Database) -> None:
+    for said in ("张三", "Zhang San", "a@b.example", "x" * 161):
+        with pytest.raises(ValueError, match="subject"), database.write() as session:
+            write_audit(session, account_id="a", action="user.add", subject=said, at=AT)
+        count_event(database, AT, account_id="a", action="read.page", subject=said)
+    assert write_counts(database, AT) == 1
+    with database.read() as session:
+        assert session.exec(select(AuditEntry.subject)).all() == ["other"]
+
+
+def test_what_could_not_be_written_is_still_counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    count_event(database, AT, account_id="a", action="read.page", subject="/sync")
+    with monkeypatch.context() as broken:
+        broken.setattr("node.audit.tally.write_audit", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_counts(database, AT)
+    assert write_counts(database, AT) == 1

@@ -46,8 +46,8 @@ def test_a_refused_command_is_an_entry(run: Run, tmp_path: Path) -> None:
     added = next(row["subject"] for row in rows if row["action"] == "user.add" and row["account"] != "system")
     refused = [row for row in rows if row["action"] == "access.refuse"]
     assert [(row["account"], row["subject"]) for row in refused] == [
-        (added, "gonghui audit"),
-        ("network", "gonghui user"),
+        (added, "gonghui:audit"),
+        ("network", "gonghui:user"),
     ]
     assert refused[0]["result"] == "not-permitted"
     assert run("audit", "verify", "--json").json["entries"] == len(rows) + 1, "that it was exported is one too"

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def _rows(folder: Path) -> int:
 @pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="four minutes of processor time: make soak")
 @pytest.mark.timeout(900)
 def test_five_nodes_over_three_ways_agree_also_after_changing_over(
-    tmp_path: Path, gonghui: Gonghui, forked: Forked
+    tmp_path: Path, gonghui: Gonghui, forked: Forked, record_property: Callable[[str, object], None]
 ) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "half-hour", tmp_path],
@@ -30,6 +31,8 @@ def test_five_nodes_over_three_ways_agree_also_after_changing_over(
         env={**environment(), "GONGHUI": forked.gonghui, "PATH": os.environ["PATH"]},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    seconds = re.findall(r"^# 共 / in all (\d+) 秒", done.stdout, re.MULTILINE)[-1]
+    record_property("figure", f"first half-hour: five nodes, three transports, {seconds} s without telephone time")
     shown = re.findall(r"^= (\S+) (\S+) \((\S+)\)$", done.stdout, re.MULTILINE)
     assert shown[:5] == [(name, "220", "4/4") for name in ("hub", *COLLEGES)]
     assert shown[5:] == [(name, str(_rows(tmp_path)), "4/4") for name in ("hub", *COLLEGES)]

@@ -110,6 +110,22 @@ def test_files_are_locked_and_unlocked_in_place(made: Founding, key: Callable[..
     assert actions == ["node.init", "key.protect", "key.rotate-seal", "key.protect", "key.unprotect"]
 
 
+def test_a_lost_key_is_made_anew_and_none_is_overwritten(
+    made: Founding, key: Callable[..., object], quick: Gonghui
+) -> None:
+    path = made.config.parent / "node.key"
+    before = path.read_bytes()
+    new = ("--config", made.config, "key", "new", "--json")
+    said = quick(*new)
+    assert (said.code, "key-exists" in said.error, path.read_bytes()) == (7, True, before)
+    path.unlink()
+    with pytest.raises(StorageError, match="gonghui key new"):
+        open_node(made.config)
+    told = quick(*new).json
+    assert is_locked(path.read_bytes()), "under the passphrase that the node's other files would get"
+    assert key("show")["fingerprint"] == told["fingerprint"]  # type: ignore[index]
+
+
 def test_without_the_passphrase_nothing_opens_and_nothing_changes(
     made: Founding, key: Callable[..., object], quick: Gonghui, tmp_path: Path
 ) -> None:
@@ -171,6 +187,10 @@ def test_any_three_shares_bring_a_lost_node_back(
 
     assert state() == WARNING
     key("protect")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(AssertionError, match="taken"):
+        key("backup", "--out", tmp_path / "taken")
+    assert state() == WARNING, "no file was written"
     key("backup", "--shares", "5", "--threshold", "3", "--out", tmp_path / "paper")
     assert state() == OK
     key("unprotect")

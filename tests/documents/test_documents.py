@@ -17,7 +17,7 @@ from tests.forked import Forked, environment
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 FENCE = re.compile(r"(<!-- run -->\n)?```(?:sh|bash)\n(.*?)```", re.DOTALL)
 COMMANDS = {"init", "serve", "user", "data", "indicators", "release", "notice", "peer", "sync", "query", "verify",
-            "record", "doctor", "demo", "key"}  # fmt: skip
+            "record", "doctor", "demo", "key", "bundle", "audit"}  # fmt: skip
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 THEIR_HOSTS = ("pypi.org", "pythonhosted.org", "npmjs", "files.python", "pypi.tuna", "mirrors.aliyun")
 
@@ -128,6 +128,23 @@ def test_nothing_names_a_registry_or_loads_from_elsewhere() -> None:
             text = file.read_text(encoding="utf-8", errors="replace")
             assert not any(host in text for host in THEIR_HOSTS), name
             assert file.suffix not in {".html", ".css", ".js"} or not loads.search(text), name
+
+
+def test_the_restore_runs(tmp_path: Path, forked: Forked) -> None:
+    """Run the commands of deploy/README.md on a folder that was put back; afterwards the node signs again."""
+    env = environment() | {"GONGHUI_CONFIG": "back/config.toml", "GONGHUI_TOKEN_FILE": "back/admin.token"}
+
+    def run(line: str) -> None:
+        words = [forked.gonghui, *shlex.split(line)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+    run("gonghui init back --hub --name hub --admin it")
+    blocks = [text for marked, text in _blocks(ROOT / "deploy" / "README.md") if marked]
+    lines = [line for text in blocks for line in text.splitlines()]
+    assert {"gonghui sync recover", "gonghui sync run"} <= set(lines)
+    for line in lines:
+        run(line)
 
 
 def test_the_walkthrough_runs(tmp_path: Path, forked: Forked) -> None:

@@ -141,8 +141,8 @@ class World:
         with node.database.write() as session:
             last = session.exec(
                 select(StoredRecord)
-                .where(StoredRecord.origin == node.node_id, StoredRecord.stream == stream)
-                .where(StoredRecord.subject == subject)
+                .where(StoredRecord.federation == self.federation, StoredRecord.origin == node.node_id)
+                .where(StoredRecord.stream == stream, StoredRecord.subject == subject)
                 .order_by(StoredRecord.revision.desc())  # type: ignore[attr-defined]
             ).first()
             return append_record(

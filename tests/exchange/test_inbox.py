@@ -7,12 +7,21 @@ import pytest
 from sqlmodel import select
 
 from federation.acceptance import Verdict
-from federation.envelope import RECORD_TYPE, read_envelope, sign
+from federation.envelope import RECORD_TYPE, read_envelope, sign, signed_by, with_signatures
 from federation.errors import Conflict, InputRefused
+from federation.keys import public_pem
 from node.access.permissions import SYSTEM
 from node.db import last_number
-from node.exchange import inbox
-from node.stream.models import Equivocation, OutboxItem, Receipt, RefusedDocument, StoredRecord, WaitingDocument
+from node.exchange import inbox, waiting
+from node.stream.models import (
+    Equivocation,
+    OutboxItem,
+    PeerKey,
+    Receipt,
+    RefusedDocument,
+    StoredRecord,
+    WaitingDocument,
+)
 from node.stream.service import append_record
 
 from .conftest import World, stranger
@@ -204,11 +213,72 @@ def test_a_gap_waits_and_is_asked_for(world: World) -> None:
         outcome = world.receive(world.hub, early)
         assert (outcome.verdict, outcome.code, outcome.have) == (Verdict.WAITING, "sequence-gap", 1)
     with world.hub.database.read() as session:
-        assert inbox.find_gaps(session) == [inbox.Gap(college.node_id, "all", 2, 2)]
+        assert waiting.find_gaps(session, world.federation) == [waiting.Gap(college.node_id, "all", 2, 2)]
     world.receive(world.hub, two)
     assert [state for _, state, _ in world.states(world.hub)] == ["current"] * 4
     assert _count(world, WaitingDocument) == 0
     assert _count(world, Receipt) == 4
+
+
+def test_junk_of_unknown_keys_fills_nobody_elses_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_UNKNOWN", 3)
+    liar, honest = world.add_college(), world.add_college()
+    base = read_envelope(world.append(liar, 1).envelope)
+    junk = [sign(b"%d" % n, base.payload_type, stranger()) for n in range(5)]
+    codes = [result["code"] for result in world.push(liar, *junk).body["results"]]
+    assert codes == ["key-unknown"] * 3 + ["waiting-room-full"] * 2
+    [result] = world.push(honest, sign(b"9", base.payload_type, stranger())).body["results"]
+    assert result["code"] == "key-unknown", "who brings nothing of the kind has room"
+    records = [world.append(honest, n).envelope for n in (1, 2)]
+    assert world.push(honest, records[1]).body["results"][0]["code"] == "sequence-gap"
+    world.push(honest, records[0])
+    assert [state for _, state, _ in world.states(world.hub)] == ["current"] * 2
+    world.clock.forward(days=46)
+    world.push(liar, sign(b"10", base.payload_type, stranger()))
+    assert _count(world, WaitingDocument) == 1, "what no list names any more is gone"
+
+
+def test_where_an_origins_room_is_full_the_gap_is_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_OF_ORIGIN", 2)
+    college = world.add_college()
+    records = [world.append(college, n).envelope for n in range(1, 6)]
+    codes = [world.receive(world.hub, envelope).code for envelope in records[1:]]
+    assert codes == ["sequence-gap"] * 2 + ["waiting-room-full"] * 2
+
+    def gaps() -> list[waiting.Gap]:
+        with world.hub.database.read() as session:
+            return waiting.find_gaps(session, world.federation)
+
+    assert gaps() == [waiting.Gap(college.node_id, "all", 1, 1)]
+    world.receive(world.hub, records[0])
+    assert gaps() == [waiting.Gap(college.node_id, "all", 4, 5)], "what had no room is asked for"
+    for envelope in records[3:]:
+        world.receive(world.hub, envelope)
+    assert gaps() == []
+
+
+def test_signatures_under_one_record_are_joined_and_move_it_once(world: World) -> None:
+    member, bearer = world.add_college(), world.add_college()
+    record = read_envelope(world.append(member, 1).envelope)
+    second = stranger()
+    key = second.public_key
+    with world.hub.database.write() as session:
+        for listed in (member.signer.public_key, key):
+            row = PeerKey(federation=world.federation, keyid=listed.keyid, peer_id=member.node_id, public_key="")
+            row.public_key = public_pem(listed)
+            session.merge(row)
+    junk = with_signatures(record, [*record.signatures, (key.keyid, b"junk" * 16), ("00" * 32, b"junk" * 16)])
+    other = sign(record.payload, record.payload_type, second)
+    positions = []
+    for envelope in (junk, other, record.raw, other, record.raw, junk):
+        world.push(bearer, envelope)
+        with world.hub.database.read() as session:
+            stored = session.get_one(StoredRecord, record.id)
+            positions.append(stored.position)
+    assert len(set(positions)) == 2, "once, for the signature that was new"
+    held = read_envelope(stored.envelope)
+    assert set(held.keyids) == {member.signer.public_key.keyid, key.keyid}
+    assert all(signed_by(held, listed) for listed in (member.signer.public_key, key))
 
 
 def test_the_largest_numbers_a_record_may_say_are_storable(world: World) -> None:
@@ -217,7 +287,7 @@ def test_the_largest_numbers_a_record_may_say_are_storable(world: World) -> None
     far = world.forge(college, base, sequence=2**53)
     assert world.receive(world.hub, far).code == "sequence-gap"
     with world.hub.database.read() as session:
-        assert inbox.find_gaps(session) == [inbox.Gap(college.node_id, "all", 1, 2**53 - 1)]
+        assert waiting.find_gaps(session, world.federation) == [waiting.Gap(college.node_id, "all", 1, 2**53 - 1)]
     assert world.ask(college, "pull", {"cursor": 2**53}).enclosed == ()
 
 

@@ -11,7 +11,7 @@ from sqlmodel import select
 from federation.changes import rename
 from federation.membership import MemberList
 from node.context import Node
-from node.exchange import inbox
+from node.exchange import waiting
 from node.exchange.refreshing import RESIGN_AFTER, sign_anew
 from node.stream import recovery
 from node.stream.memberlist import list_version, store_list
@@ -38,7 +38,7 @@ def test_an_expired_list_lets_nothing_count_and_after_the_refresh_nothing_is_los
     union: Union,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inbox, "MAX_WAITING_OF_ONE", 3)
+    monkeypatch.setattr(waiting, "MAX_WAITING_OF_ONE", 3)
     world, net = union.net.world, union.net
     author, reader = union.enrol(), union.enrol()
     early = world.append(author, 0)
@@ -53,8 +53,8 @@ def test_an_expired_list_lets_nothing_count_and_after_the_refresh_nothing_is_los
     assert peer.next_try_at - world.clock() >= timedelta(seconds=3600)
     assert [(result.code, result.received) for result in net.run(reader)] == [("", {})]  # the reader pulls nothing
     with world.hub.database.read() as session:
-        waiting = {row.code: row.origin for row in session.exec(select(WaitingDocument))}
-        assert waiting == dict.fromkeys(("list-expired", "sequence-gap"), author.node_id)
+        held = {row.code: row.origin for row in session.exec(select(WaitingDocument))}
+        assert held == dict.fromkeys(("list-expired", "sequence-gap"), author.node_id)
         assert not set(session.exec(select(StoredRecord.id)).all()) & {record.id for record in records}
     assert set(world.seen.taken) == {early.id}  # no handler has seen them: nothing is shown or counted
     with author.database.read() as session:
@@ -120,3 +120,27 @@ def test_nobody_hands_a_list_to_a_hub_that_no_member_calls_outdated(union: Union
         answer: httpx.Response = union.net.world.post("membership", lie)
         assert answer.status_code in {400, 403, 422}, answer.text
         assert union.held().files == before
+
+
+def test_a_source_that_asks_for_rest_is_not_asked_for_the_list(union: Union) -> None:
+    world, net = union.net.world, union.net
+    college = union.enrol()
+    net.run(college)
+    called: list[str] = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        called.append(request.url.path)
+        return httpx.Response(503, headers={"retry-after": "600"}, content=b"")
+
+    net.faults["hub"] = busy
+    net.run(college, by_hand=False)
+    asked = len(called)
+    world.clock.forward(minutes=9)
+    net.run(college, by_hand=False)
+    assert len(called) == asked > 0
+    net.run(college)  # by hand
+    assert len(called) > asked
+    del net.faults["hub"]
+    world.clock.forward(minutes=11)
+    net.run(college, by_hand=False)
+    assert union.state(college).error == ""

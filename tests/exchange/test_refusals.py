@@ -1,14 +1,22 @@
 """A refusal stands in for a record only until that comes itself, and never for a record of the reader's own."""
 
+import pytest
 from sqlmodel import select
 
 from federation.acceptance import Verdict
 from federation.documents import dump_document, format_time
 from federation.envelope import RECEIPT_TYPE, read_envelope, sign
+from federation.equivocation import check_contradiction, claims_of
+from federation.errors import TrustError
+from federation.evidence import check_evidence, read_key_file, write_evidence
+from federation.grants import NO_GRANT
+from federation.keys import Member, public_pem
 from node.audit.models import AuditEntry
 from node.context import Node
+from node.exchange.heads import take_statement
 from node.exchange.inbox import PULL
 from node.stream.models import Equivocation
+from node.stream.service import find_member, get_federation
 
 from .conftest import World
 
@@ -104,3 +112,47 @@ def test_a_later_revision_names_no_record_of_another_stream(world: World) -> Non
     world.receive(world.hub, base)
     leap = world.forge(one, base, sequence=2, previous=read_envelope(base).id, revision=2**53 - 1, supersedes=WRONG)
     assert world.receive(world.hub, leap).code == "revision-skips"
+
+
+@pytest.mark.parametrize("first", ["record", "refusal", "another refusal"])
+def test_an_origins_own_refusal_of_another_record_is_a_contradiction(world: World, first: str) -> None:
+    liar, reader, third = world.add_college(), world.add_college(), world.add_college()
+    for node in (reader, third):
+        world.introduce(node, liar)
+    record = world.append(liar, 1)
+    refusals = [refuse(world, liar, liar.node_id, "all", 1, wrong, NO_GRANT) for wrong in (WRONG, "ab" * 32)]
+    documents = {
+        "record": [record.envelope, refusals[0]],
+        "refusal": [refusals[0], record.envelope],
+        "another refusal": refusals,
+    }[first]
+    outcomes = [world.receive(reader, document, PULL) for document in documents]
+    assert outcomes[1].code == "equivocation"
+    assert "current" not in {state for _, state, _ in world.states(reader)}
+    with reader.database.read() as session:
+        proof = session.exec(select(Equivocation)).one()
+        federation = get_federation(session, reader)
+
+        def look_up(keyid: str) -> Member | None:
+            return find_member(session, reader, federation, keyid)
+
+        shown = check_contradiction(proof.first_envelope, proof.envelope, look_up)
+    assert {proof.first_envelope, proof.envelope} == set(documents)
+    assert (shown.origin, shown.what) == (liar.node_id, "1")
+    bare = read_key_file(public_pem(liar.signer.public_key))  # a third person, off line
+    assert check_evidence(write_evidence("equivocation", documents), bare) == shown
+    with third.database.write() as session:  # and both halves travel on
+        codes = [take_statement(session, third, document, world.handlers) for document in documents]
+    assert codes[-1] == "equivocation"
+
+
+def test_the_hubs_refusal_proves_nothing_against_an_origin(world: World) -> None:
+    origin, reader = world.add_college(), world.add_college()
+    world.introduce(reader, origin)
+    record = world.append(origin, 1)
+    world.receive(reader, record.envelope, PULL)
+    refusal = refuse(world, world.hub, origin.node_id, "all", 1, WRONG)
+    assert world.receive(reader, refusal, PULL).verdict is Verdict.DUPLICATE
+    assert world.states(reader) == [(1, "current", "")]
+    with pytest.raises(TrustError, match="origin-mismatch"):
+        claims_of(refusal, lambda _: Member(world.hub.node_id, world.federation, world.hub.signer.public_key))

@@ -1,7 +1,6 @@
 """Federations that are founded once a session and copied for each test."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,19 +51,3 @@ def on_server(postgres_url: str, tmp_path: Path) -> Iterator[Nodes]:
         with engine.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         engine.dispose()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests have measured, on whichever worker."""
-    reports = (report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, []))
-    told = [entry for report in reports for entry in report.user_properties]
-    if not (told and LONG):
-        return
-    terminalreporter.section("figures")
-    for name, value in told:
-        if name == "figure":
-            terminalreporter.write_line(str(value))
-    kills = Counter(str(value) for name, value in told if name == "kill")
-    terminalreporter.write_line(f"kill -9: {kills.total()} healed, at {len(kills)} different places")
-    for place, times in sorted(kills.items()):
-        terminalreporter.write_line(f"  {times:3} {place}")

@@ -79,7 +79,11 @@ class Folder:
 
     def serve(self, port: int, *, host: str = "127.0.0.1", around: Around | None = None) -> Running:
         """Start `gonghui serve` and wait until it answers."""
-        served = self.gonghui("serve", "--json", "--host", host, "--port", str(port), around=around)
+        return self.wait_until_it_answers(
+            self.gonghui("serve", "--json", "--host", host, "--port", str(port), around=around)
+        )
+
+    def wait_until_it_answers(self, served: Running) -> Running:
         until = time.monotonic() + 30
         while "}" not in (said := served.out.read_text("utf-8") if served.out.exists() else ""):
             if not served.process.is_alive() or time.monotonic() > until:

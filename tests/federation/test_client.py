@@ -8,6 +8,7 @@ import time
 import zlib
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from federation.client import Limits, Link, PeerClient, Speaker, check_url
@@ -220,3 +221,22 @@ def test_an_answer_by_another_key_is_a_changed_key() -> None:
     assert ask(refusal, shown(theirs.public_key.keyid)) == "key-unknown"
     assert ask(refusal, answer(b"[]")) == "key-unknown"
     assert ask(answer(b'[{"what":1}]')) == "envelope-shape"
+
+
+@pytest.mark.parametrize(
+    ("told", "wait"),
+    [
+        ("Sat, 10 Oct 2026 08:02:00 GMT", 120),
+        ("Saturday, 10-Oct-26 08:00:30 GMT", 30),
+        ("Sat, 10 Oct 2026 07:00:00 GMT", 0),
+        ("Sat, 10 Oct 2099 08:00:00 GMT", 86_400),
+        ("90", 90),
+        ("soon", 0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_by_the_senders_clock(told: str, wait: int) -> None:
+    headers = {"retry-after": told, "date": "Sat, 10 Oct 2026 08:00:00 GMT"}
+    busy = httpx.MockTransport(lambda _: httpx.Response(503, headers=headers))
+    with PeerClient("http://peer.example", transport=busy) as client, pytest.raises(NetworkError) as caught:
+        client.fetch_page("ping", b"[]")
+    assert caught.value.params.get("retry_after_seconds", 0) == wait

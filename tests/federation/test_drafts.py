@@ -504,3 +504,16 @@ def test_a_members_key_of_an_algorithm_to_come_takes_the_list_from_nobody(
     assert _code(lambda: propose(circle.latest, add_member(stranger), now=circle.now)) == "key-type"
     squatter = replace(two, keys=(replace(unknown, keyid=one.keys[0].keyid), *two.keys))
     assert _code(lambda: propose(circle.latest, _put(squatter), now=circle.now)) == "list-key-twice"
+
+
+def test_who_is_resumed_by_all_is_held_by_none_and_no_hold_outdates_that(circle: Circle) -> None:
+    member, other = (entry_of(new_signer(), name) for name in ("甲学院", "乙学院"))
+    circle.change(add_member(member), add_member(other))
+    one = circle.officers[2]
+    circle.publish(place_hold(circle.latest, member.id, one.public_key.keyid, now=circle.now), one)
+    circle.change(suspend(member.id))
+    circle.read()
+    draft = propose(circle.latest, resume(member.id), now=circle.now)
+    circle.publish(place_hold(circle.latest, other.id, one.public_key.keyid, now=circle.now), one)
+    circle.publish(draft)
+    assert circle.read().status_of(member.id, circle.now) == "active"

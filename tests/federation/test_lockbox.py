@@ -86,9 +86,17 @@ def test_shares_that_do_not_fit_are_told_without_being_quoted() -> None:
     other, others = split_keys({"node.key": b"2"}, shares=3, threshold=2)
     words = shares[0].split()
     misspelt = " ".join([*words[:-1], "academic" if words[-1] != "academic" else "acid"])
-    for wrong in ([shares[0], others[1]], [misspelt, shares[1]], [shares[0], shares[0]], [], ["zebra " * 33]):
-        with pytest.raises(InputRefused, match="shares-unfit") as caught:
+    for wrong, code in (
+        ([shares[0], others[1]], "shares-unfit"),
+        ([shares[0], shares[0]], "shares-unfit"),
+        ([], "shares-unfit"),
+        ([shares[1], misspelt], "share-misspelt"),
+        ([shares[1], "zebra " * 33], "share-misspelt"),
+    ):
+        with pytest.raises(InputRefused, match=code) as caught:
             join_keys(locked, wrong)
+        assert caught.value.params.get("number", 2) == 2  # which of them, and no word of it
+        assert not set(words) & set(caught.value.text.en.split())
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
     with pytest.raises(TrustError, match="unlock-failed"):

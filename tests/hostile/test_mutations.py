@@ -6,6 +6,7 @@ The short form runs with all tests; GONGHUI_SOAK=1 runs the long one.
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 
 from sqlmodel import col, func, select
 
@@ -19,6 +20,7 @@ from tests.exchange.conftest import World, sample_schema, world  # noqa: F401  f
 LONG = bool(os.environ.get("GONGHUI_SOAK"))
 ENVELOPES, REQUESTS = (100_000, 20_000) if LONG else (2_000, 500)
 _BATCH = 500
+Note = Callable[[str, object], None]
 
 
 def mutate(rng: random.Random, sound: bytes, other: bytes) -> bytes:
@@ -47,7 +49,7 @@ def mutate(rng: random.Random, sound: bytes, other: bytes) -> bytes:
     return bytes(data)
 
 
-def test_no_mutated_envelope_is_taken(world: World) -> None:  # noqa: F811
+def test_no_mutated_envelope_is_taken(world: World, record_property: Note) -> None:  # noqa: F811
     college, other = world.add_college(), world.add_college()
     sound = [world.append(college, n).envelope for n in (1, 2)] + [world.append(other, 3).envelope]
     for envelope in sound:
@@ -70,9 +72,10 @@ def test_no_mutated_envelope_is_taken(world: World) -> None:  # noqa: F811
         assert {row.id: row.envelope for row in session.exec(select(StoredRecord)).all()} == held
         assert session.exec(select(func.count()).select_from(Equivocation)).one() == 0
     assert set(world.seen.taken) == set(held)
+    record_property("figure", f"mutated envelopes: {said.total()}, {dict(said)}; none taken under another id or twice")
 
 
-def test_no_mutated_request_is_answered(world: World) -> None:  # noqa: F811
+def test_no_mutated_request_is_answered(world: World, record_property: Note) -> None:  # noqa: F811
     college, other = world.add_college(), world.add_college()
     sound = [join_page([world.request(one, "pull", {"cursor": 0})]) for one in (college, other)]
     for page in sound:
@@ -90,4 +93,5 @@ def test_no_mutated_request_is_answered(world: World) -> None:  # noqa: F811
     assert said["signature-invalid"]
     with world.hub.database.read() as session:
         nonces = session.exec(select(col(UsedNonce.origin))).all()
-    assert sorted(nonces) == sorted([college.node_id, other.node_id])
+    assert sorted(nonces) == sorted(f"{world.federation} {one.node_id}" for one in (college, other))
+    record_property("figure", f"mutated requests: {said.total()}, refused with {len(said)} codes; none answered")

@@ -2,7 +2,8 @@
 
 Each file of `schemas/examples/vectors` is one document and what a reader that follows docs/protocol.md says of it:
 
-    {"what", "as": record|refusal|request|answer|receipt|heads|checkpoint|cosignature, "reader": name in keys.json,
+    {"what", "as": record|refusal|request|answer|receipt|heads|checkpoint|cosignature|parcel|bundle|enrolment|list,
+     "reader": name in keys.json,
      "held": [vectors the reader took before, in order], "given": the bytes as text, "expected": {...}}
 
 `keys.json` names the federation, the time and everybody's keys, **private halves included: they are for tests alone**.
@@ -93,6 +94,7 @@ HUB = Actor("hub", "ed25519")
 ED, LATTICE, CURVE = Actor("college", "ed25519"), Actor("lattice", "ml-dsa-65/1"), Actor("curve", "ecdsa-sha2-nistp256")
 SUSPENDED, RETIRED = Actor("suspended", "ed25519", "suspended"), Actor("retired", "ed25519", key="retired")
 STRANGER = Actor("stranger", "ed25519", "stranger")
+OFFICERS = tuple(Actor(name, "ed25519", "officer") for name in ("wang", "li", "zhao"))
 ACTORS = {actor.name: actor for actor in (HUB, ED, LATTICE, CURVE, SUSPENDED, RETIRED, STRANGER)}
 
 
@@ -179,12 +181,21 @@ def keys_file() -> dict[str, Any]:
             "test_private_key": actor.pem.decode(),
             "test_private_sealing_key": actor.sealing_pem.decode(),
         }
+    officers = {
+        actor.name: {
+            "keyid": actor.signer.public_key.keyid,
+            "public": public_pem(actor.signer.public_key),
+            "test_private_key": actor.pem.decode(),
+        }
+        for actor in OFFICERS
+    }
     return {
         "warning": WARNING,
         "federation": FEDERATION,
         "now": NOW,
         "window_seconds": WINDOW_SECONDS,
         "members": members,
+        "officers": officers,
     }
 
 
@@ -235,7 +246,7 @@ def rewrite(envelope: bytes, **parts: str) -> bytes:
 
 def write_all(writer: Writer) -> dict[str, str]:
     """Return file name -> text of everything."""
-    from tests.schemas import vectors_records, vectors_talk
+    from tests.schemas import vectors_lists, vectors_parcels, vectors_records, vectors_talk
 
     vectors_records.add_envelopes(writer)
     vectors_records.add_records(writer)
@@ -243,6 +254,9 @@ def write_all(writer: Writer) -> dict[str, str]:
     vectors_talk.add_receipts(writer)
     vectors_talk.add_requests(writer)
     vectors_talk.add_statements(writer)
+    vectors_parcels.add_parcels(writer)
+    vectors_parcels.add_enrolments(writer)
+    vectors_lists.add_lists(writer)
     files = {"keys.json": keys_file(), **{f"{name}.json": vector for name, vector in writer.vectors.items()}}
     return {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in files.items()}
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from federation.client import Limits, PeerClient
 from node.context import Node
+from node.db import Database
 from node.exchange.api import router
 from node.exchange.links import Connect
 from node.exchange.membership import publish_members_if_hub
@@ -77,6 +78,14 @@ class Net:
 @pytest.fixture
 def net(world: World) -> Net:  # noqa: F811
     return Net(world)
+
+
+@pytest.fixture
+def parents(make_node: Callable[..., Node], database: Database) -> Any:
+    """Give a college with two parents; it lies on each kind of database."""
+    from tests.sync.parents import found_parents
+
+    return found_parents(make_node, database)
 
 
 @contextmanager

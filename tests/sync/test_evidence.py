@@ -11,8 +11,8 @@ from federation.envelope import HEADS_TYPE, RECORD_TYPE, read_envelope, sign
 from federation.equivocation import Contradiction, check_contradiction
 from federation.errors import TrustError
 from federation.evidence import check_evidence, read_key_file
-from federation.keys import Member, public_pem
-from federation.statements import open_checkpoint
+from federation.keys import Member, new_identifier, public_pem
+from federation.statements import Head, build_heads, open_checkpoint
 from federation.witness import check_audit
 from node.access.permissions import SYSTEM, Actor
 from node.audit import write_audit
@@ -249,6 +249,26 @@ def test_a_witness_refuses_an_audit_trail_that_was_cut_and_says_so(net: Net) -> 
     check_audit(earlier.audit_size, earlier.audit_head, replace(earlier, audit_size=earlier.audit_size + 1))
     with pytest.raises(TrustError, match="audit-cut"):  # of the same length, with another end
         check_audit(earlier.audit_size, earlier.audit_head, replace(earlier, audit_head="ab" * 32))
+
+
+def test_what_is_said_of_nobodys_streams_is_not_kept(net: Net) -> None:
+    liar, world = net.college(), net.world
+    net.run(liar)
+    said = [Head(new_identifier("n"), 9, "ab" * 32) for _ in range(50)] + [Head(liar.node_id, 9, "ab" * 32)]
+    statement = build_heads(
+        liar.signer,
+        issuer=liar.node_id,
+        federation=world.federation,
+        stream="all",
+        heads=said,
+        list_version=0,
+        at=world.clock(),
+    )
+    world.ask(liar, "heads", {"cursor": 0}, [statement])
+    with world.hub.database.read() as session:
+        claims = session.exec(select(HeadClaim.origin).where(HeadClaim.issuer == liar.node_id)).all()
+    assert set(claims) <= {liar.node_id, world.hub.node_id}
+    assert liar.node_id in claims
 
 
 def test_a_checkpoint_that_only_comes_late_is_no_alarm(net: Net) -> None:

@@ -237,3 +237,19 @@ def test_a_lying_witness_crowds_nobody_out(net: Net) -> None:
     assert len(set(kept)) == len(kept), "one of each witness under each checkpoint"
     assert all(row.cosigned_at >= START for row in rows), "none from before the checkpoint"
     assert len(senders) == len(set(senders)) == 2, "what was counted, and no more"
+
+
+def test_where_the_newest_revision_is_unproven_the_one_before_is_shown(world: World) -> None:
+    college = world.add_college()
+    first = world.append(college, 1, subject="s")
+    world.receive(world.hub, first.envelope)
+    world.clock.forward(hours=2)
+    world.receive(world.hub, world.append(college, 2, subject="s").envelope)
+    shown: list[str] = []
+    handlers = {
+        "sample": lambda _, record, __: shown.append(record.id),
+        "sample:withdraw": lambda *_: shown.clear(),
+    }
+    _revoke(world, world.hub, college, START + timedelta(hours=1))
+    assert apply_revocations(world.hub, handlers) == 1
+    assert shown == [first.id]

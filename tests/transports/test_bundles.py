@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select
 
-from federation.envelope import RECORD_TYPE, read_envelope, sign
+from federation.envelope import RECORD_TYPE, join_page, read_envelope, sign, split_page
 from federation.errors import InputRefused, NotPermitted, TrustError
 from federation.spoken import spoken
 from node.access.permissions import SYSTEM, Actor
 from node.context import Node
-from node.exchange import parcels
+from node.exchange import mailbox, parcels
 from node.exchange.bundles import export_bundle, import_bundle, show_bundle, summary_of, titles_of, write_parts
 from node.exchange.models import MailboxParcel
 from node.stream.models import OutboxItem, StoredRecord
@@ -149,6 +149,53 @@ def test_between_colleges_over_the_hub(net: Net, world: World, pair: tuple[Node,
     assert _items(sender) == [("delivered", "accepted")]
 
 
+def test_what_one_member_spoils_is_passed_over_and_the_rest_is_taken(
+    net: Net, world: World, pair: tuple[Node, Node]
+) -> None:
+    liar, reader = pair
+    for node in (liar, reader, liar):
+        net.run(node)
+    world.append(liar, 1, stream=f"node:{reader.node_id}")
+    carry(world, liar, world.hub)
+    with world.hub.database.write() as session:  # what it names lies not behind it
+        kept = session.exec(select(MailboxParcel)).one()
+        kept.data = join_page(split_page(kept.data)[:1])
+        session.add(kept)
+    world.append(world.hub, 5)
+    taken = carry(world, world.hub, reader)
+    assert taken.codes["enclosed-mismatch"] == 1
+    assert _held(reader, world.hub)[-1:] != []
+    assert _held(reader, liar) == []
+
+
+def test_a_suspended_member_gets_nothing_by_stick_or_mailbox(net: Net, world: World, pair: tuple[Node, Node]) -> None:
+    sender, gone = pair
+    for node in (sender, gone, sender):
+        net.run(node)
+    world.append(sender, 7, stream=f"node:{gone.node_id}")
+    world.introduce(world.hub, gone, "suspended")
+    with pytest.raises(InputRefused, match="member-suspended"):
+        export_bundle(world.hub, SYSTEM, gone.node_id)
+    assert carry(world, sender, world.hub).codes["member-suspended"] == 1
+    with world.hub.database.read() as session:
+        assert session.exec(select(MailboxParcel)).all() == []
+
+
+def test_who_never_fetches_leaves_room_for_other_recipients(
+    net: Net, world: World, pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender, idle = pair
+    other = net.college()
+    for node in (sender, idle, other, sender):
+        net.run(node)
+    monkeypatch.setattr(mailbox, "MAX_FOR_ONE", 1)
+    with world.hub.database.write() as session:
+        mailbox.put(session, world.hub, sender.node_id, idle.node_id, "1", b"x")
+        with pytest.raises(mailbox.MailboxFull):
+            mailbox.put(session, world.hub, sender.node_id, idle.node_id, "2", b"x")
+        mailbox.put(session, world.hub, sender.node_id, other.node_id, "3", b"x")
+
+
 def test_for_everybody_goes_what_not_everybody_has(net: Net, world: World, pair: tuple[Node, Node]) -> None:
     college, reader = pair
     net.run(reader)
@@ -190,7 +237,7 @@ def test_what_is_no_bundle_for_us_changes_nothing(world: World, pair: tuple[Node
     assert (preview.size_bytes, preview.parcels[0]["code"], preview.parcels[0]["items"]) == (
         len(data),
         "key-unknown",
-        2,  # the record, and what its origin says of the stream
+        3,  # the record, what its origin says of the stream, and its checkpoint
     )
     with world.hub.database.read() as session:
         assert session.exec(select(MailboxParcel)).all() == []

@@ -83,7 +83,7 @@ def test_what_a_witness_shows_of_our_own_signing_begins_the_recovery(
     net.run(node)
     with node.database.read() as session:
         assert session.exec(select(Recovery)).first() is not None
-        assert log_generation(session) > 0
+        assert log_generation(session, world.federation) > 0
 
 
 def test_a_sound_log_never_begins_anew(net: Net, world: World) -> None:

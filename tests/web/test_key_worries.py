@@ -23,5 +23,8 @@ def test_a_missing_backup_is_told_to_whoever_can_make_one(open_browser: Callable
 def test_it_is_told_no_more_once_there_is_one(open_browser: Callable[..., Browser], node: Node) -> None:
     replace_private_file(node.folder / "node.key", new_private_pem())
     replace_private_file(node.folder / "node.secret", node.secret)
-    keycare.back_up(node, Actor("a-admin", "admin", ADMIN), shares=3, threshold=2)
+    admin = Actor("a-admin", "admin", ADMIN)
+    made = keycare.back_up(node, admin, shares=3, threshold=2)
+    assert SAID in open_browser("admin").get("/").text  # nothing is on a disk yet
+    keycare.note_backup(node, admin, made)
     assert SAID not in open_browser("admin").get("/").text

@@ -82,7 +82,7 @@ def test_a_dead_letter_is_explained_and_sent_again(open_browser: Open, node: Nod
         session.add(item)
     browser = open_browser("admin")
     page = browser.get("/sticks?lang=en")
-    assert "member-list" in page.text
+    assert "Member list" in page.text
     assert "Nothing." not in page.text
     again = browser.follow(browser.send(page, "/sticks/retry"))
     assert "It goes again" in again.text

@@ -50,6 +50,7 @@ def test_an_event_is_previewed_published_changed_and_cancelled(open_browser: Ope
     assert "没有活动" in viewer.get("/notices").text, "a preview publishes nothing"
     listed = officer.follow(officer.send(look, "/notices/new"))
     assert "羽毛球赛" in listed.text
+    assert "羽毛球赛" in officer.get("/records").text, "a record is named by what it is about"
     path = re.findall(r'href="(/notices/n-[^"]+)"', viewer.get("/").text)[0]
     assert "修改" not in viewer.get(path).text
     edit = re.findall(r'href="(/notices/[^"]+/edit)"', officer.get(path).text)[0]

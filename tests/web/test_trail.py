@@ -51,6 +51,19 @@ def test_it_is_searched_by_kind_account_and_subject(open_browser: Open, node: No
     assert not re.findall(r"[\u4e00-\u9fff]+", rest)
 
 
+def test_what_every_round_reads_is_left_out_until_it_is_asked_for(open_browser: Open, node: Node) -> None:
+    _write(node, 3)
+    with node.database.write() as session:
+        for op in ("pull", "heads"):
+            write_audit(session, account_id="n-peer", action="read.serve", subject=op, at=node.clock(), count=7)
+    admin = open_browser("admin")
+    usual, whole = admin.get("/audit").text, admin.get("/audit?group=").text
+    assert len(_numbers(whole)) == len(_numbers(usual)) + 2
+    assert "取条目" in whole
+    assert "取条目" not in usual
+    assert "次数 7" in whole
+
+
 def test_a_changed_entry_is_told(open_browser: Open, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(node, 5)
     admin = open_browser("admin")
