@@ -29,6 +29,7 @@ WORDS = {
     "data": "数据导入与撤销 / import and undo",
     "indicators": "指标 / indicators",
     "release": "发布 / releases",
+    "privacy": "保密审查 / privacy",
     "notice": "活动通知 / event notices",
     "federation": "联合体与管理员 / the federation and its officers",
     "enrol": "入会与成员变更 / joining and members' changes",

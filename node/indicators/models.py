@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from node.db import UtcDateTime
@@ -69,3 +70,18 @@ class ReleaseItem(SQLModel, table=True):
     digest: str  # SHA-256 (hex) of content
     explanation: str = "{}"  # JSON, for the approver alone: what is withheld and why
     record_id: str = ""  # the first, where it went to several federations (`ReleaseRecord` has all)
+
+
+class LedgerEntry(SQLModel, table=True):
+    """One signed record that made something public: which, for whom, how much. Figures stand in the record."""
+
+    __tablename__ = "ledger_entry"
+    record_id: str = Field(foreign_key="stored_record.id", primary_key=True)
+    position: int = Field(unique=True, sa_type=BigInteger)  # of the record in this node's log
+    audience: str  # `all` or `hub`
+    dataflow: str
+    period: str
+    revision: int
+    published: int  # cells with a value
+    withheld: int
+    content_sha256: str

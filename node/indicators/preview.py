@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue, read_dims
 from federation.documents import read_object
+from federation.periods import read_period
 from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.context import Node
@@ -31,7 +32,8 @@ Told = Mapping[str, Any]  # one observation of a document
 class Cell:
     """One cell: what goes out (`status`, `value`), what is behind it (`inside`) and why it is withheld (`reason`).
 
-    A rate is `numerator/denominator`. `before` is what is public now, "" where nothing is.
+    A rate is `numerator/denominator`. `before` is what is public now, "" where nothing is; `last` what the period
+    before has. `range`: the counts that whoever pools everything published cannot exclude; there may be more.
     """
 
     dims: Mapping[str, str]
@@ -40,6 +42,8 @@ class Cell:
     inside: str
     reason: str
     before: str
+    last: str = ""
+    range: str = ""
 
     @property
     def is_new(self) -> bool:
@@ -81,6 +85,13 @@ class Preview:
     newer_data: bool  # data changed since it was prepared
     inside: bool  # whether the numbers behind withheld cells are in it
     addressees: tuple[Addressee, ...] = ()  # where the node is in several federations
+    last_period: str = ""  # the one before, where it was published
+
+    def since_last(self) -> tuple[int, int]:
+        """Return how many cells are told now and were not last time, and the other way round."""
+        cells = [cell for flow in self.flows for table in flow.tables for cell in table.cells if cell.last]
+        told = sum(cell.status == VALUE and cell.last == WITHHELD for cell in cells)
+        return told, sum(cell.status == WITHHELD and cell.last != WITHHELD for cell in cells)
 
     @property
     def visible_share(self) -> float | None:
@@ -111,6 +122,10 @@ class Preview:
             "prepared_at": release.prepared_at.isoformat(),
             "approved_by": self.approved_by,
             "newer_data": self.newer_data,
+            "since_last": {
+                "period": self.last_period,
+                **dict(zip(("shown", "withheld"), self.since_last(), strict=True)),
+            },
             **({"federations": [vars(one) for one in self.addressees]} if self.addressees else {}),
             "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
@@ -129,7 +144,7 @@ class Preview:
 
 def _withheld(flow: Flow) -> list[dict[str, Any]]:
     return [
-        {"indicator": table.indicator.code, "dims": dict(cell.dims), "reason": cell.reason}
+        {"indicator": table.indicator.code, "dims": dict(cell.dims), "reason": cell.reason, "range": cell.range}
         for table in flow.tables
         for cell in table.cells
         if cell.status == WITHHELD
@@ -142,19 +157,23 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
     inside = may(actor, "person.read")
     items = list_items(session, actor, release)
     flows = tuple(_flow(session, node, release, item, inside=inside) for item in items)
+    last = read_period(release.period).previous().label
+    told_last = any(find_record(session, node, f"{item.dataflow}/{last}") for item in items)
     names = [session.get(Account, account) for account in (release.prepared_by, release.approved_by)]
     prepared_by, approved_by = (account.name if account else "" for account in names)
     newer = release.known_at < last_number(session, "data")
     addressees = list_addressees(session, node, release, items)
-    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees)
+    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees, last if told_last else "")
 
 
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:
     catalogue = load_catalogue()
     record = None if item.record_id else find_record(session, node, f"{item.dataflow}/{release.period}")
     before = _by_place(read_content(record)["observations"]) if record else {}
+    earlier = find_record(session, node, f"{item.dataflow}/{read_period(release.period).previous()}")
+    last = _by_place(read_content(earlier)["observations"]) if earlier else {}
     explained = json.loads(item.explanation) if inside else {}
-    tables = tuple(_tables(catalogue, read_object(item.content)["observations"], explained, before))
+    tables = tuple(_tables(catalogue, read_object(item.content)["observations"], explained, before, last))
     return Flow(item.dataflow, item.digest, item.record_id, tables)
 
 
@@ -163,7 +182,11 @@ def _by_place(observations: list[Told]) -> dict[str, Told]:
 
 
 def _tables(
-    catalogue: Catalogue, observations: list[Told], explained: Mapping[str, Told], before: Mapping[str, Told]
+    catalogue: Catalogue,
+    observations: list[Told],
+    explained: Mapping[str, Told],
+    before: Mapping[str, Told],
+    earlier: Mapping[str, Told],
 ) -> Iterator[Table]:
     """Cut the observations of a dataflow into tables; they stand table by table."""
     grouped: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
@@ -179,10 +202,18 @@ def _tables(
             number_of(why),
             str(why.get("reason", "")),
             "" if last is None else number_of(last) or last["status"],
+            str(earlier.get(place, {}).get("status", "")),
+            range_of(why),
         )
         grouped.setdefault((told["indicator"], tuple(dims)), []).append(cell)
     for (code, letters), cells in grouped.items():
         yield Table(catalogue.get(code), letters, tuple(cells))
+
+
+def range_of(why: Told) -> str:
+    """Return the counts an outsider cannot exclude, `3–17`, or `≥3` where nothing bounds them."""
+    low, high = why.get("range") or (None, None)
+    return "" if low is None else f"≥{low}" if high is None else f"{low}–{high}"
 
 
 def number_of(told: Told) -> str:

@@ -27,6 +27,7 @@ from node.db import last_number, lock_number
 from node.indicators.addressees import list_due
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, Order, draft_contents
+from node.indicators.ledger import enter_record
 from node.indicators.models import Release, ReleaseItem, ReleaseRecord
 from node.indicators.past import digest_of, list_published, load_past
 from node.indicators.service import is_over
@@ -308,6 +309,7 @@ def _publish_in(
         content=item.content,
     )
     take(session, record, read_object(item.content))
+    enter_record(session, record)
     session.add(
         ReleaseRecord(release_id=release.id, dataflow=item.dataflow, federation=federation.id, record_id=record.id)
     )
