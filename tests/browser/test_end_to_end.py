@@ -184,7 +184,7 @@ def test_from_a_file_to_the_screen_of_the_province(
     officer.reload()
     expect(officer.locator(".todo", has_text="退回修改")).to_have_count(0)
     analyst.goto(hub.url + "/matrix?period=2025U")
-    expect(analyst.locator("tr", has_text="某某职业技术学院")).to_contain_text("r2")
+    expect(analyst.locator("tr", has_text="某某职业技术学院")).to_contain_text("第 2 版")
     assert figure(analyst_at(hub, "/indicators?period=2025U"), "职工人数") == "240"
 
     for path in ("/indicators", "/indicators/MEM_CNT?table=G,T", "/releases", "/"):
