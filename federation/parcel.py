@@ -27,7 +27,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
 
@@ -82,7 +82,7 @@ class Says:
     refused: Mapping[str, str] | None = None  # record id -> code
     held: Mapping[str, tuple[int, str]] | None = None  # the audience's stream -> last sequence and its record's id
     witness: Mapping[str, Any] | None = None  # size, generation, asks: as in the schema
-    settled: Mapping[str, int] | None = None  # another origin -> number of its parcel
+    settled: Mapping[str, int] = field(default_factory=dict)  # another origin -> number of its parcel
     lost: Mapping[str, int] | None = None  # own stream -> last sequence; None: nothing was lost
 
 

@@ -213,7 +213,7 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     _take_refusals(session, node, parcel)
     if get_federation(session, node).hub_id == node.node_id:
         _note_cursor(session, parcel, node)
-        mailbox.settle(session, parcel.federation, parcel.origin, says.settled or {})
+        mailbox.settle(session, parcel.federation, parcel.origin, says.settled)
 
 
 def _note_cursor(session: Session, parcel: Parcel, node: Node) -> None:
