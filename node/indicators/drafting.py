@@ -77,6 +77,15 @@ def draft_contents(
         silent = hushed
 
 
+def _nothing(period: Period) -> InputRefused:
+    return InputRefused(
+        "nothing-to-release",
+        f"{period} 没有可计算的指标。请先导入名册，再看 gonghui indicators compute {period}。",
+        f"No indicator of {period} can be computed. Import a roster first (`gonghui data import`), then see "
+        f"`gonghui indicators compute {period}`.",
+    )
+
+
 def _protected(
     node: Node,
     catalogue: Catalogue,
@@ -98,12 +107,7 @@ def _protected(
         if name in expected or any(item.status in {VALUE, WITHHELD} for item in items)
     }
     if not told:
-        raise InputRefused(
-            "nothing-to-release",
-            f"{period} 没有可计算的指标。请先导入名册，再看 gonghui indicators compute {period}。",
-            f"No indicator of {period} can be computed. Import a roster first (`gonghui data import`), then see "
-            f"`gonghui indicators compute {period}`.",
-        )
+        raise _nothing(period)
     return {name: _draft(catalogue, {"dataflow": name, **header}, items, decision) for name, items in told.items()}
 
 
@@ -149,7 +153,7 @@ def _header(
 ) -> dict[str, Any]:
     change = session.get(DataChange, known_at)
     if change is None:
-        raise InputRefused("no-data", "还没有导入任何数据。", "No data has been imported yet.")
+        raise _nothing(period)
     privacy = node.settings.privacy
     header: dict[str, Any] = {
         "catalogue": {"id": catalogue.id, "version": catalogue.version},
