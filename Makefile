@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PYTHONUTF8 := 1
 PYTHON ?= python3
 export PYTHON
-WORKERS ?= 2
+WORKERS ?= 3
 RUN := .venv/bin/python -m
 
 help:  ## list the targets
