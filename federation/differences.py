@@ -2,11 +2,13 @@
 
 Computed on the officer's own machine from the list it last verified and from what the draft's bytes would make of it
 (`drafts.read_outcome`). A draft says nothing about itself. Every difference of the two is told: each field of a member
-has its words here, and a document that this program cannot explain is told by its digests.
+has its words here, a document that this program cannot explain is told by its digests and its lines. Grants are told as
+sentences, each of them: what they open must not disappear behind a count.
 """
 
 import difflib
 import json
+import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -14,14 +16,15 @@ from typing import Any
 
 from federation.documents import format_time, sha256_hex
 from federation.drafts import Outcome
-from federation.errors import Text
+from federation.errors import Text, TrustError
+from federation.grants import ALL, HUB, NODES, TOTALS, read_grants
 from federation.holds import is_ended_earlier
 from federation.membership import MemberList
 from federation.metadata import HOLD, ROOT, TARGETS
-from federation.roll import Hold, KeyEntry, MemberEntry, Officer, Roll
+from federation.roll import GRANTS, Hold, KeyEntry, MemberEntry, Officer, Roll
 from federation.spoken import spoken
 
-MAX_LINES = 40  # of one document; more are counted, not shown
+MAX_LINES = 40  # of one document other than the grants; more are counted, not shown
 
 # Every field of a member but its id and its keys, which are told one by one.
 FIELDS: Mapping[str, tuple[str, str]] = {
@@ -38,6 +41,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "extra": ("其他", "other"),
 }
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_LEVELS = {NODES: ("各校数据", "each node's figures"), TOTALS: ("汇总数据", "totals alone")}
+_SELECTORS = {ALL: Text("全体成员", "every member"), HUB: Text("汇总节点", "the hub")}
 _KEY_STATES = {"active": "启用", "retired": "停用", "revoked": "作废"}
 
 
@@ -71,7 +76,7 @@ def _federation(old: Roll | None, new: Roll) -> Iterator[Difference]:
         yield _told("federation-renamed", new.federation, zh, en)
     if old is None or old.hub != new.hub:
         name = new.members[new.hub].name
-        yield _told("hub", new.hub, f"汇总节点为 {name}", f"The hub is {name}")
+        yield _told("hub", new.hub, f"汇总节点为 {name}（{new.hub}）", f"The hub is {name} ({new.hub})")
     if old is None or old.hub_keyid != new.hub_keyid:
         key = _key(new.hub_keyid)
         yield _told(
@@ -132,19 +137,20 @@ def _fields(was: MemberEntry, now: MemberEntry) -> Iterator[Difference]:
             yield _told(
                 f"member-{field.name}",
                 now.id,
-                f"{was.name} {zh}：{before or '（空）'} → {after or '（空）'}",
-                f"{was.name} {en}: {before or '(none)'} -> {after or '(none)'}",
+                f"{was.name}（{now.id}）{zh}：{before or '（空）'} → {after or '（空）'}",
+                f"{was.name} ({now.id}) {en}: {before or '(none)'} -> {after or '(none)'}",
             )
 
 
 def _keys(member: MemberEntry, before: tuple[KeyEntry, ...], after: tuple[KeyEntry, ...]) -> Iterator[Difference]:
     old, new = {key.keyid: key for key in before}, {key.keyid: key for key in after}
+    named = f"{member.name}（{member.id}）", f"{member.name} ({member.id})"
     for keyid in dict.fromkeys((*new, *old)):
         was, now = old.get(keyid), new.get(keyid)
         if was == now:
             continue
         if now is None:
-            zh, en = f"{member.name} 删除密钥 {_key(keyid)}", f"{member.name} key removed: {_key(keyid)}"
+            zh, en = f"{named[0]}删除密钥 {_key(keyid)}", f"{named[1]} key removed: {_key(keyid)}"
             yield _told("key-removed", keyid, zh, en)
             continue
         since = f"，自 {format_time(now.revoked_at)} 起" if now.revoked_at else ""
@@ -152,8 +158,8 @@ def _keys(member: MemberEntry, before: tuple[KeyEntry, ...], after: tuple[KeyEnt
         yield _told(
             f"key-{now.status}",
             keyid,
-            f"{member.name} 密钥{_KEY_STATES[now.status]}{since}：{_key(keyid)}",
-            f"{member.name} key {now.status}{since_en}: {_key(keyid)}",
+            f"{named[0]}密钥{_KEY_STATES[now.status]}{since}：{_key(keyid)}",
+            f"{named[1]} key {now.status}{since_en}: {_key(keyid)}",
         )
     if list(old) != [keyid for keyid in new if keyid in old]:
         yield _told("key-order", member.id, f"{member.name} 密钥次序变化", f"{member.name} keys in another order")
@@ -185,17 +191,64 @@ def _documents(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Itera
         digests = [sha256_hex(data)[:16] if data is not None else "-" for data in (was, now)]
         zh, en = f"文件 {path}：{digests[0]} → {digests[1]}", f"Document {path}: {digests[0]} -> {digests[1]}"
         yield _told("document", path, zh, en)
-        if was is not None and now is not None:
-            yield from _lines("document-line", path, _pretty(was), _pretty(now))
+        told = _grants(was, now) if path == GRANTS else None
+        most = sys.maxsize if path == GRANTS else MAX_LINES
+        yield from told or _lines("document-line", path, _pretty(was or b""), _pretty(now or b""), most)
 
 
-def _lines(what: str, path: str, before: str, after: str) -> Iterator[Difference]:
+def _grants(was: bytes | None, now: bytes | None) -> list[Difference] | None:
+    """Tell each permission that comes or goes as a sentence, none left out; None where this program reads no grants."""
+    try:
+        before, after = (_permissions(data) for data in (was, now))
+    except TrustError:
+        return None
+    return [
+        *(_told("grant-given", GRANTS, f"　今后允许：{after[key].zh}", f"  from now on: {after[key].en}")
+          for key in after if key not in before),
+        *(_told("grant-taken", GRANTS, f"　不再允许：{before[key].zh}", f"  no longer: {before[key].en}")
+          for key in before if key not in after),
+    ]  # fmt: skip
+
+
+def _permissions(data: bytes | None) -> dict[tuple[str, ...], Text]:
+    """Return what grants allow: each reader of each dataflow, each speaker of each kind, each schema with its times."""
+    if data is None:
+        return {}
+    grants, found = read_grants(data), dict[tuple[str, ...], Text]()
+    for dataflow, levels in grants.readers.items():
+        for level, selectors in levels.items():
+            zh, en = _LEVELS[level]
+            for who in sorted(selectors):
+                name = _selector(who)
+                found["read", dataflow, level, who] = Text(
+                    f"{name.zh}读取 {dataflow} 的{zh}", f"{name.en} may read {en} of {dataflow}"
+                )
+    for kind, selectors in grants.speakers.items():
+        for who in sorted(selectors):
+            name = _selector(who)
+            found["say", kind, who] = Text(f"{name.zh}签发 {kind} 类条目", f"{name.en} may sign records of kind {kind}")
+    for kind, terms in grants.terms.items():
+        for term in terms:
+            start = format_time(term.required_from) if term.required_from else "—"
+            end = format_time(term.until) if term.until else "—"
+            found["schema", kind, term.schema, start, end] = Text(
+                f"{kind} 用 {term.schema} 格式（必用自 {start}，采用至 {end}）",
+                f"{kind} in schema {term.schema} (required from {start}, taken until {end})",
+            )
+    return found
+
+
+def _selector(who: str) -> Text:
+    return _SELECTORS.get(who) or Text(f"{who} ", who)
+
+
+def _lines(what: str, path: str, before: str, after: str, most: int = MAX_LINES) -> Iterator[Difference]:
     changed = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
     lines = [line for line in changed if not line.startswith(("---", "+++", "@@"))]
-    for line in lines[:MAX_LINES]:
+    for line in lines[:most]:
         yield _told(what, path, f"　{line}", f"  {line}")
-    if len(lines) > MAX_LINES:
-        rest = len(lines) - MAX_LINES
+    if len(lines) > most:
+        rest = len(lines) - most
         yield _told(what, path, f"　另有 {rest} 行", f"  and {rest} more lines")
 
 

@@ -52,6 +52,7 @@ from federation.drafts import (
 )
 from federation.editions import new_hold, resign
 from federation.errors import GonghuiError
+from federation.grants import write_grants
 from federation.keys import new_identifier, public_pem
 from federation.membership import refresh
 from federation.metadata import role_of, target_name
@@ -341,7 +342,7 @@ def test_every_field_of_a_member_has_words_and_every_change_is_told(
     [
         (rename_federation("新名"), ["federation-renamed"]),
         (set_threshold(1), ["threshold"]),
-        (set_document("grants.json", b'{"a":1}'), ["document"]),
+        (set_document("notes.json", b'{"a":1}'), ["document", *["document-line"] * 3]),
     ],
 )
 def test_changes_of_the_federation_are_told(circle: Circle, change: Change, what: list[str]) -> None:
@@ -349,9 +350,28 @@ def test_changes_of_the_federation_are_told(circle: Circle, change: Change, what
     assert [difference.what for difference in differences(circle.latest, outcome)] == what
 
 
+def test_grants_are_told_as_sentences_and_none_is_left_out(circle: Circle) -> None:
+    """One reader too many among a hundred dataflows does not hide behind "and more"."""
+    names = [f"X{chr(65 + number // 10)}{chr(65 + number % 10)}.all" for number in range(100)]
+    kinds = [{"kind": "release", "by": ["all"]}]
+    narrow = [{"dataflow": name, "readers": ["hub"], "level": "nodes"} for name in names]
+    circle.change(set_document("grants.json", write_grants(narrow, kinds)))
+    wide = [{**line, "readers": ["group:counties"]} for line in narrow[:-1]] + [{**narrow[-1], "readers": ["all"]}]
+    draft = propose(circle.latest, set_document("grants.json", write_grants(wide, kinds)), now=circle.now)
+    told = differences(circle.latest, read_outcome(circle.latest, draft))
+    assert [item.what for item in told].count("grant-given") == [item.what for item in told].count("grant-taken") == 100
+    said = {item.text.en.strip() for item in told}
+    assert "from now on: every member may read each node's figures of XJJ.all" in said
+    assert "no longer: the hub may read each node's figures of XAA.all" in said
+    fresh = propose(circle.latest, set_document("grants.json", write_grants(wide, [])), now=circle.now)
+    assert "　不再允许：全体成员签发 release 类条目" in {
+        item.text.zh for item in differences(circle.latest, read_outcome(circle.latest, fresh))
+    }
+
+
 def test_a_change_of_a_document_is_told_line_by_line(circle: Circle) -> None:
-    circle.change(set_document("grants.json", b'{"level":"college"}'))
-    draft = propose(circle.latest, set_document("grants.json", b'{"level":"person"}'), now=circle.now)
+    circle.change(set_document("notes.json", b'{"level":"college"}'))
+    draft = propose(circle.latest, set_document("notes.json", b'{"level":"person"}'), now=circle.now)
     told = differences(circle.latest, read_outcome(circle.latest, draft))
     assert [difference.text.en.strip() for difference in told[1:]] == ['- "level": "college"', '+ "level": "person"']
 
