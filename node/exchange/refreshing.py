@@ -25,7 +25,16 @@ from node.exchange.inbox import Handlers, take_waiting
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members
 from node.exchange.routes import STICK
-from node.stream.memberlist import find_state, is_seen, list_signer, load_list_files, note_seen, open_held, store_list
+from node.stream.memberlist import (
+    find_state,
+    forget_seen,
+    is_seen,
+    list_signer,
+    load_list_files,
+    note_seen,
+    open_held,
+    store_list,
+)
 from node.stream.models import Federation, MemberListState, Peer
 from node.stream.parents import in_each
 from node.stream.peers import list_peers, member_of
@@ -34,6 +43,7 @@ from node.stream.service import find_federation
 from node.stream.standing import is_active
 
 FROZEN = "list-frozen"
+WORD_COUNTS = timedelta(days=14)  # of one member who names versions that nobody serves
 RESIGN_AFTER = timedelta(hours=20)  # daily, a little early rather than late
 STALE_AFTER = timedelta(days=3)  # without a successful refresh; the same as for synchronisation
 MAX_SOURCES = 4  # of one refresh: the hub's addresses and a few members
@@ -132,7 +142,7 @@ def note_versions(node: Node, peer: Peer | Member, body: dict[str, object]) -> N
     with node.database.write() as session:
         state = find_state(session, peer.federation)
         if state is not None:
-            note_seen(state, told, peer.id)
+            note_seen(state, told, peer.id, node.clock())
             session.add(state)
 
 
@@ -214,6 +224,8 @@ def _settle(node: Node, federation_id: str, code: str) -> str:
     now = node.clock()
     with node.database.write() as session:
         state = session.get_one(MemberListState, federation_id)
+        if state.seen_at is not None and now - state.seen_at >= WORD_COUNTS:
+            forget_seen(state)
         state.tried_at, state.error = now, code or (FROZEN if frozen_roles(state) else "")
         held = open_held(session, federation_id, now) if state.refreshed_at != now else None
         if held is not None:  # time alone may have ended half a life
@@ -256,8 +268,13 @@ def _sources(node: Node, federation: Federation, *, by_hand: bool) -> Iterator[S
 def _ask_another(
     node: Node, federation: Federation, sources: list[Source], handlers: Handlers, connect: Connect
 ) -> None:
-    """Ask one further member, by a signed request, which versions it holds; take its list where that is ahead."""
-    for source in sources:
+    """Ask one further member, by a signed request, which versions it holds; take its list where that is ahead.
+
+    Whoever named the highest versions is asked first: what it does not serve itself is forgotten.
+    """
+    with node.database.read() as session:
+        claimant = session.get_one(MemberListState, federation.id).seen_from
+    for source in sorted(sources, key=lambda source: source.name != claimant):
         if source.peer is None or source.peer.is_hub:
             continue
         try:
@@ -269,6 +286,16 @@ def _ask_another(
                     behind = frozen_roles(session.get_one(MemberListState, federation.id))
                 if behind:
                     take_from(node, federation.id, _files_of(client, federation), handlers, source=source.name)
+                    _forget_untrue(node, federation.id, source.peer)
         except (NetworkError, TrustError):
             continue
         return
+
+
+def _forget_untrue(node: Node, federation_id: str, peer: Peer) -> None:
+    """Forget versions that a member named and its own list, good as it is, does not have: one lie alarms once."""
+    with node.database.write() as session:
+        state = session.get_one(MemberListState, federation_id)
+        if state.seen_from == peer.id and frozen_roles(state):
+            forget_seen(state)
+            session.add(state)

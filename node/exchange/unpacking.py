@@ -192,7 +192,7 @@ def _note_says(session: Session, node: Node, parcel: Parcel) -> None:
     session.add(peer)
     listed = find_state(session, parcel.federation)
     if listed is not None:
-        note_seen(listed, says.membership or {}, parcel.origin)
+        note_seen(listed, says.membership or {}, parcel.origin, node.clock())
         session.add(listed)
     state = parcels_state(session, parcel.federation, parcel.origin)
     held = {stream: Head(*place) for stream, place in (says.held or {}).items()}

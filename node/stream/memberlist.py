@@ -17,7 +17,7 @@ from sqlmodel import Session, col, delete, select
 from federation.anchor import build_anchor
 from federation.errors import TrustError
 from federation.membership import Files, MemberList, open_list
-from federation.metadata import TARGETS
+from federation.metadata import HOLD, ROOT, TARGETS
 from federation.roll import KeyEntry, MemberEntry, Roll
 from node.audit import write_audit
 from node.context import Node
@@ -86,12 +86,19 @@ def list_version(session: Session, federation_id: str) -> int:
     return int(versions_of(session, federation_id).get("timestamp", 0))
 
 
-def note_seen(state: MemberListState, versions: Mapping[str, object], peer_id: str) -> None:
-    """Remember the highest versions that anybody's signed word has named."""
+def note_seen(state: MemberListState, versions: Mapping[str, object], peer_id: str, at: datetime) -> None:
+    """Remember the highest versions that anybody's signed word has named, and who named the officers' files."""
     seen: dict[str, int] = json.loads(state.seen)
     higher = _higher(seen, versions)
     if higher:
-        state.seen, state.seen_from = json.dumps(seen | higher, sort_keys=True), peer_id
+        state.seen = json.dumps(seen | higher, sort_keys=True)
+    if higher.keys() & {ROOT, TARGETS, HOLD}:
+        state.seen_from, state.seen_at = peer_id, at
+
+
+def forget_seen(state: MemberListState) -> None:
+    """Go back to the versions that are held: whoever has higher ones says so again."""
+    state.seen, state.seen_from, state.seen_at = state.versions, "", None
 
 
 def _higher(seen: Mapping[str, int], versions: Mapping[str, object]) -> dict[str, int]:
@@ -127,7 +134,7 @@ def store_list(session: Session, node: Node, found: MemberList, *, source: str) 
     state.refreshed_at, state.refreshed_from, state.tried_at, state.error = at, source, at, ""
     if found.versions["root"] > before.get("root", 0):  # under new keys other versions may begin anew
         state.seen = "{}"
-    note_seen(state, found.versions, node.node_id)
+    note_seen(state, found.versions, node.node_id, at)
     own = found.members.get(node.node_id)
     state.own_groups = " ".join(sorted(own.groups)) if own else ""
     session.add(state)

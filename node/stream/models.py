@@ -140,6 +140,7 @@ class MemberListState(SQLModel, table=True):
     versions: str = "{}"  # JSON, by role
     seen: str = "{}"  # JSON: the highest versions that anybody's signed word has named
     seen_from: str = ""  # who named the highest
+    seen_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # when that was named first
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # None: no list yet
     signed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # at the hub: its own last signature
     ageing: str = ""  # roles with less than half of their life before them, by blanks

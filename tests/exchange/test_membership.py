@@ -25,6 +25,7 @@ from federation.spoken import spoken
 from node.exchange import desk, enrolling, federating, rotation
 from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.listing import list_standing
+from node.exchange.refreshing import note_versions
 from node.exchange.witness import active_members
 from node.officer.changes import changes_of
 from node.officer.work import gather
@@ -218,6 +219,26 @@ def test_a_hub_that_withholds_a_change_is_found_out_by_another_members_answer(un
         told = list_standing(session, college.node_id, federation, college.clock())
     assert told is not None
     assert [(item["code"], item["serious"]) for item in told["warnings"]] == [("list-rolled-back", True)]
+
+
+def test_one_who_names_a_version_that_it_does_not_serve_alarms_once(union: Union) -> None:
+    """And one who serves nothing alarms for 14 days."""
+    college, liar = union.enrol(), union.enrol(server={"public_url": "http://liar"})
+    union.refresh(college)
+    union.refresh(liar)
+    with college.database.read() as session:
+        peer = session.get_one(Peer, (union.federation, liar.node_id))
+    claim: dict[str, object] = {"membership": {"targets": 2**53 - 1}}
+    note_versions(college, peer, claim)
+    assert union.refresh(college) == "list-frozen", "nobody there to be asked"
+    union.net.listen(liar, "liar")
+    assert union.refresh(college) == ""
+    del union.net.apps["liar"]
+    note_versions(college, peer, claim)
+    for days, code in ((13, "list-frozen"), (2, "")):
+        union.net.world.clock.forward(days=days)
+        union.refresh(union.hub)
+        assert union.refresh(college) == code
 
 
 def test_the_hub_is_handed_over_with_the_old_machine_gone(union: Union) -> None:
