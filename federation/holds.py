@@ -46,7 +46,7 @@ def check_holds(found: Iterable[Hold], edition: int, held: Iterable[Hold], held_
         after = now.get(member)
         kept = after is not None and (after == hold or is_ended_earlier(hold, after))
         if hold.targets == edition and not kept:
-            raise _renewed(TrustError)
+            raise _renewed()
         if kept:
             now.pop(member)
     if any(hold.targets != edition for hold in now.values()):
@@ -56,7 +56,8 @@ def check_holds(found: Iterable[Hold], edition: int, held: Iterable[Hold], held_
 def with_hold(placed: Iterable[Hold], hold: Hold, now: datetime) -> tuple[Hold, ...]:
     """Return the entries with a new one; raise Conflict where the member was held under this edition already."""
     if any(one.member == hold.member and one.targets == hold.targets for one in placed):
-        raise _renewed(Conflict)
+        refused = _renewed()  # what its readers would say
+        raise Conflict(refused.code, *refused.text)
     return (*(one for one in _kept(placed, hold.targets, now) if one.member != hold.member), hold)
 
 
@@ -82,8 +83,8 @@ def _kept(placed: Iterable[Hold], edition: int, now: datetime) -> Iterable[Hold]
     return (one for one in placed if now < one.until or one.targets == edition)
 
 
-def _renewed(kind: type[TrustError | Conflict]) -> TrustError | Conflict:
-    return kind(
+def _renewed() -> TrustError:
+    return TrustError(
         "hold-renewed",
         "同一版名录下，一个成员只能被临时暂停一次；继续停用须由足够的签署人决定（enrol suspend）。",
         "Under one edition of the list a member is held once; to keep it out, t officers decide (`enrol suspend`).",
