@@ -28,7 +28,7 @@ from bench import (
 )
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BENCHES = ("import", "exchange", "indicator", "gate", "log", "membership", "totals")
+BENCHES = ("import", "exchange", "hub", "hostile", "indicator", "gate", "log", "membership", "totals")
 
 
 @dataclass(frozen=True)

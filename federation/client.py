@@ -98,6 +98,7 @@ class PeerClient:
     ) -> None:
         """Prepare for the peer at `url`; nothing is sent yet. Proxies and CAs of the environment are not used."""
         self.url = check_url(url)
+        self._host = httpx.URL(self.url).host
         self.limits = limits or Limits()
         self._networks = networks
         self._watch = _Watch(None if proxy else networks)  # behind a proxy the site's own proxy decides
@@ -161,9 +162,8 @@ class PeerClient:
 
     def _fetch(self, method: str, path: str, body: bytes, max_bytes: int) -> bytes:
         deadline = time.monotonic() + self.limits.total_seconds
-        host = httpx.URL(self.url).host
-        if is_literal(host):
-            check_address(host, self._networks)
+        if is_literal(self._host):
+            check_address(self._host, self._networks)
         headers = {"content-type": "application/json"} if body else {}
         with (
             self._watch.until(self.limits.total_seconds) as extensions,

@@ -6,11 +6,12 @@ readers that overtake a slow writer.
 """
 
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, event, inspect, update
 from sqlalchemy import select as core_select
@@ -23,6 +24,7 @@ from node.migration import add_missing_columns, describe_tables
 from node.prepared import Prepared, run_on_driver
 
 BUSY_SECONDS = 10
+T = TypeVar("T")
 SQLModel.model_config["defer_build"] = True  # rows are never validated: a tenth of a command's start would go for it
 
 
@@ -101,6 +103,34 @@ class _Turn:
         self._lock.release()
 
 
+class _Note:
+    """What one thread has to note, and what came of it."""
+
+    def __init__(self, work: Callable[[Connection], Any]) -> None:
+        self.work = work
+        self.done = threading.Event()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def attempt(self, do: Callable[[Callable[[Connection], Any]], Any]) -> None:
+        try:
+            self.result = do(self.work)
+        except BaseException as error:  # noqa: BLE001  raised where it was asked for
+            self.error = error
+
+
+class _Session(Session):
+    """A session that knows its connection by heart: dozens of statements a record ask for it."""
+
+    held: Connection | None = None
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """Return the transaction's connection."""
+        if self.held is not None and not args and not kwargs:
+            return self.held
+        return super().connection(*args, **kwargs)
+
+
 class Database:
     """One database; safe to share between threads."""
 
@@ -119,11 +149,14 @@ class Database:
         self._turn: AbstractContextManager[None] = _Turn() if self.engine.dialect.name == "sqlite" else nullcontext()
         self._writing = self.engine.execution_options(writes=True)
         self._noting = self.engine.execution_options(writes=True, durable=False)
+        self._notes: deque[_Note] = deque()
+        self._noter = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session for reading; nothing it does is kept."""
-        with _storage_errors(), Session(self.engine, expire_on_commit=False) as session:
+        with _storage_errors(), _Session(self.engine, expire_on_commit=False) as session:
+            session.held = session.connection()
             yield session
 
     @contextmanager
@@ -134,19 +167,60 @@ class Database:
         does not. That is enough for what is worthless after minutes, and spares every reader a wait.
         """
         engine = self._writing if durable else self._noting
-        with self._turn, _storage_errors(), Session(engine, expire_on_commit=False) as session:  # its end may fail, too
-            connection = session.connection()  # BEGIN now: on SQLite this takes the write lock
+        with (
+            self._turn,
+            _storage_errors(),
+            _Session(engine, expire_on_commit=False) as session,
+        ):  # its end may fail, too
+            session.held = session.connection()  # BEGIN now: on SQLite this takes the write lock
             if not durable:
-                _let_commit_run_ahead(connection)
+                _let_commit_run_ahead(session.held)
             yield session
+            session.held = None
             session.commit()
 
-    @contextmanager
-    def note(self) -> Iterator[Connection]:
-        """Give a transaction as `write(durable=False)` does, without objects: for what each request notes."""
+    def note(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction as `write(durable=False)` does, without objects: for what each request notes.
+
+        On SQLite what several threads note at once shares a transaction; where a part of it fails, each is done alone:
+        so `work` may be called twice, and does nothing but read and write this database.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return self._note_alone(work)
+        mine = _Note(work)
+        self._notes.append(mine)
+        while self._notes and self._noter.acquire(blocking=False):
+            try:
+                self._note_all()
+            finally:
+                self._noter.release()
+        mine.done.wait()
+        if mine.error is not None:
+            raise mine.error
+        return mine.result  # type: ignore[no-any-return]
+
+    def _note_all(self) -> None:
+        """Do what waits, all in one transaction; what comes while we wait for our turn is in it."""
+        together: list[_Note] = []
+        try:
+            with self._turn, _storage_errors(), self._noting.begin() as connection:
+                while self._notes:
+                    together.append(self._notes.popleft())
+                    together[-1].result = together[-1].work(connection)
+        except BaseException as error:  # noqa: BLE001  each is told its own
+            if len(together) > 1:
+                for one in together:
+                    one.attempt(self._note_alone)
+            else:
+                together = together or [self._notes.popleft()]
+                together[0].error = error
+        for one in together:
+            one.done.set()
+
+    def _note_alone(self, work: Callable[[Connection], T]) -> T:
         with self._turn, _storage_errors(), self._noting.begin() as connection:
             _let_commit_run_ahead(connection)
-            yield connection
+            return work(connection)
 
     def create_tables(self) -> None:
         """Create every table and column that is missing; a digest spares the look where all are there."""

@@ -1,5 +1,6 @@
 """The database: whole transactions, gapless numbers, on SQLite and PostgreSQL."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,8 @@ from federation.errors import StorageError
 from node.db import Database, Meta, UtcDateTime, last_number, next_number
 from node.prepared import Prepared
 from node.stream.models import UsedNonce
+
+THREADS = 24
 
 
 def test_numbers_have_no_gap_and_no_double_under_four_writers(database: Database) -> None:
@@ -71,12 +74,11 @@ def test_a_prepared_statement_converts_what_it_is_given_and_runs_in_our_transact
         )
     )
     at = datetime(2026, 10, 10, 8, 0, tzinfo=UTC)
-    with pytest.raises(ZeroDivisionError), database.note() as connection:
-        assert put.run(connection, {"origin": "o", "nonce": "undone", "at": at}) == 1
-        raise ZeroDivisionError
+    undone, kept = ({"origin": "o", "nonce": name, "at": at} for name in ("undone", "n"))
+    with pytest.raises(ZeroDivisionError):
+        database.note(lambda connection: put.run(connection, undone) / 0)
     for expected in (1, 0):
-        with database.note() as connection:
-            assert put.run(connection, {"origin": "o", "nonce": "n", "at": at}) == expected
+        assert database.note(lambda connection: put.run(connection, kept)) == expected
     with database.read() as session:
         assert session.get_one(UsedNonce, ("o", "n")).expires_at == at
         assert known.all(session.connection(), {"at": at}) == []
@@ -97,7 +99,32 @@ def test_a_note_on_a_locked_database_says_so(database_url: str, monkeypatch: pyt
     monkeypatch.setattr("node.db.BUSY_SECONDS", 0.1)
     database = Database(database_url)
     database.create_tables()
-    with database.write(), pytest.raises(StorageError) as caught, database.note():
-        pass
+    with database.write(), pytest.raises(StorageError) as caught:
+        database.note(lambda _: None)
     assert caught.value.code == "database-locked"
     database.close()
+
+
+def test_notes_of_many_threads_are_each_kept_or_refused_alone(database: Database) -> None:
+    put = Prepared(
+        text("INSERT INTO used_nonce (origin, nonce, expires_at) VALUES (:origin, :nonce, :at)").bindparams(
+            bindparam("at", type_=UtcDateTime())
+        )
+    )
+    at = datetime(2026, 10, 10, 8, 0, tzinfo=UTC)
+    together = threading.Barrier(THREADS)
+
+    def note(number: int) -> str:
+        together.wait()
+        values = {"origin": "o", "nonce": f"n{number}", "at": at}
+        try:
+            return str(database.note(lambda connection: put.run(connection, values) / (number % 3)))
+        except ZeroDivisionError:
+            return "refused"
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        said = list(threads.map(note, range(THREADS)))
+    assert [word == "refused" for word in said] == [number % 3 == 0 for number in range(THREADS)]
+    with database.read() as session:
+        kept = {row.nonce for row in session.exec(select(UsedNonce)).all()}
+    assert kept == {f"n{number}" for number in range(THREADS) if number % 3}

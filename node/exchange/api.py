@@ -24,7 +24,7 @@ from node.audit.tally import count_event
 from node.clock import format_time
 from node.context import Node
 from node.exchange import recovering
-from node.exchange.heads import serve_heads
+from node.exchange.heads import serve_heads, state_heads, tell_stated
 from node.exchange.inbox import PUSH, receive
 from node.exchange.membership_api import Body, HandlersOf
 from node.exchange.nonces import use_nonce
@@ -38,8 +38,8 @@ from node.exchange.witness import serve_witness
 from node.http.actor import NodeOf
 from node.http.problems import ProblemRoute
 from node.stream.memberlist import versions_of
-from node.stream.models import Receipt
-from node.stream.service import Home, find_home, find_member, list_homes
+from node.stream.models import Home, Receipt
+from node.stream.service import find_home, find_member, list_homes
 
 router = APIRouter(route_class=ProblemRoute, tags=["exchange"])
 
@@ -121,6 +121,7 @@ def ping(node: NodeOf, body: Body) -> Response:
     here, opened, _, page = _open(node, body, "ping")
     note_versions(here, opened.member, opened.body)
     told = recovering.tell(here, opened.member.id, opened.member.federation, opened.body)
+    state_heads(here)
     return _answer(here, opened, page, {"time": format_time(here.clock())} | _held(here, opened) | told)
 
 
@@ -219,10 +220,14 @@ def _open_in_its_federation(session: Session, node: Node, data: bytes) -> tuple[
 
 
 def _held(node: Node, opened: SignedRequest) -> dict[str, Any]:
-    """Say which versions of the member list we hold: by these a hub that withholds a change is found out."""
+    """Say which versions of the member list we hold: by these a hub that withholds a change is found out.
+
+    And how far we have stated heads.
+    """
     with node.database.read() as session:
         versions = versions_of(session, opened.member.federation)
-    return {"membership": versions} if versions else {}
+        stated = tell_stated(session, opened.member.federation)
+    return stated | ({"membership": versions} if versions else {})
 
 
 def _result(record_id: str, outcome: Outcome, receipt: Receipt | None) -> dict[str, Any]:

@@ -81,9 +81,14 @@ def push_outbox(node: Node, link: Link, *, go_on: Callable[[], None]) -> Tally:
                 position = 0
 
 
+def any_waits_for(session: Session, peer_id: str) -> bool:
+    """Tell whether anything of ours waits for this peer: mostly nothing does."""
+    return bool(_ANY.all(session.connection(), {"peer": peer_id}))
+
+
 def _load_batch(session: Session, link: Link, after: int) -> list[_Parcel]:
     """Return the next records in the order of our log: at most 50 and 1 MiB, but at least one."""
-    if not _ANY.all(session.connection(), {"peer": link.provider.id}):
+    if not any_waits_for(session, link.provider.id):
         return []
     waiting = (
         (col(OutboxItem.peer_id) == link.provider.id)

@@ -11,18 +11,19 @@ reader for the records, and two records are the proof.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from federation.acceptance import ALL, HUB, is_own_word
 from federation.client import Link
 from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
-from federation.errors import NetworkError, TrustError
+from federation.errors import TrustError
 from federation.keys import Member
 from federation.request import Request
 from federation.statements import MAX_HEADS, Head, Heads, build_heads, open_heads
@@ -31,12 +32,13 @@ from node.context import Node
 from node.db import Meta, lock_number, next_number
 from node.exchange.inbox import PULL, Handlers, Place, keep_contradiction, receive
 from node.exchange.serving import Page
+from node.prepared import Prepared
 from node.stream.memberlist import list_version
 from node.stream.models import Equivocation, Federation, HeadClaim, Peer, PeerStatements, Statement, StoredRecord
 from node.stream.sealed import own_member
 from node.stream.service import PLACEHOLDER, find_member, get_federation
 
-OP = "heads"
+OP, STATED = "heads", "stated"
 SAY_AGAIN = timedelta(days=1)
 MAX_ENCLOSED = 40
 MAX_BYTES = 1_048_576
@@ -44,6 +46,12 @@ _COUNTER = "statement"
 _STATED = "heads stated up to"  # position of our log, by federation
 _TURNS = 200
 _ASKED_RECORDS = 50
+_LAST = Prepared(
+    core_select(col(Statement.position))
+    .where(col(Statement.federation) == bindparam("federation"))
+    .order_by(col(Statement.position).desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -112,24 +120,34 @@ def _stated(federation: Federation) -> str:
     return f"{_STATED} {federation.id}"
 
 
-def exchange_heads(node: Node, link: Link, handlers: Handlers) -> None:
+def tell_stated(session: Session, federation_id: str) -> dict[str, int]:
+    """Say in an answer how far we have stated heads, 0 before the first: whoever has read so far need not ask."""
+    rows = _LAST.all(session.connection(), {"federation": federation_id})
+    return {STATED: rows[0][0] if rows else 0}
+
+
+def stated_in(body: Mapping[str, Any]) -> int | None:
+    """Return how far an answer's body says that its sender has stated heads; None where it says nothing."""
+    told = body.get(STATED)
+    return told if type(told) is int else None
+
+
+def exchange_heads(node: Node, link: Link, handlers: Handlers, *, stated: int) -> None:
     """Show each other what is new, and ask the provider for the records in which it differs from us.
 
-    A provider of an earlier version that knows no statements is left alone. What a power cut undoes is said again.
+    `stated` is how far the provider says it has stated: where that is read and we have nothing to show, it is not
+    asked. What a power cut undoes is said again.
     """
-    state_heads(node)
     for _ in range(_TURNS):
         with node.database.read() as session:
             federation = get_federation(session, node)
             row = session.get(PeerStatements, (federation.id, link.provider.id))
             cursor, sent = (row.cursor, row.sent) if row else (0, 0)
             page = read_statements(session, link.provider, sent)
-        try:
-            answer = link.ask(OP, {"cursor": cursor}, [data for _, data in page.enclosed], at=node.clock())
-        except NetworkError as error:
-            if error.params.get("status") in {404, 405}:
-                return
-            raise
+        if stated == cursor and page.cursor == sent:
+            break
+        answer = link.ask(OP, {"cursor": cursor}, [data for _, data in page.enclosed], at=node.clock())
+        stated = -1  # from here on it says itself whether there is more
         if answer.enclosed or (answer.cursor, page.cursor) != (cursor, sent):
             with node.database.write(durable=False) as session:
                 for item in answer.enclosed:

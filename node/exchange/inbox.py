@@ -44,7 +44,7 @@ from node.exchange.waiting import EXPIRED, FULL, is_empty, keep_waiting
 from node.stream import recovery
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
-from node.stream.models import Equivocation, Federation, RefusedDocument, StoredRecord, WaitingDocument
+from node.stream.models import Equivocation, Home, RefusedDocument, StoredRecord, WaitingDocument
 from node.stream.outbox import fill_outbox
 from node.stream.sealed import find_keyring, own_member
 from node.stream.service import (
@@ -55,7 +55,7 @@ from node.stream.service import (
     QUARANTINED,
     SEALED,
     UNPROVEN,
-    get_federation,
+    get_home,
     keep,
     list_federations,
 )
@@ -96,7 +96,7 @@ class _Inbox:
 
     session: Session
     node: Node
-    federation: Federation
+    federation: Home
     memory: DatabaseMemory
     reader: Reader
     handlers: Handlers
@@ -150,7 +150,7 @@ def retry(node: Node, actor: Actor, record_id: str, handlers: Handlers) -> Outco
 
 
 def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
-    federation = get_federation(session, node)
+    federation = get_home(session, node)
     lock_number(session, "log")  # two deliveries of one record must not race
     own = own_member(session, node, federation)
     reader = Reader(node.node_id, federation.id, own.is_hub, own.groups)
@@ -223,8 +223,8 @@ def _make_room(inbox: _Inbox, record: Record) -> tuple[str, bytes] | None:
             issuer = inbox.memory.find_member(read_envelope(there.envelope).keyids[0])
             subject = issuer.id if issuer else ""
             write_audit(session, account_id=SYSTEM, action="refusal.untrue", subject=subject, at=inbox.node.clock())
-    elsewhere = session.get(StoredRecord, record.id)
-    if elsewhere is not None:
+    if inbox.memory.find_record(record.id) is not None:
+        elsewhere = session.get_one(StoredRecord, record.id)
         elsewhere.id = read_envelope(elsewhere.envelope).id
         session.add(elsewhere)
         session.flush()

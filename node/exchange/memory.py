@@ -11,7 +11,7 @@ from federation.keys import Member
 from node.context import Node
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
-from node.stream.models import Federation, ProvenRecord, StoredRecord
+from node.stream.models import Federation, Home, ProvenRecord, StoredRecord
 from node.stream.service import ABANDONED, EQUIVOCAL, PLACEHOLDER, SEALED, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
@@ -45,7 +45,7 @@ _REVISIONS = Prepared(
 class DatabaseMemory:
     """The memory of one node in one federation, within the caller's transaction."""
 
-    def __init__(self, session: Session, node: Node, federation: Federation) -> None:
+    def __init__(self, session: Session, node: Node, federation: Federation | Home) -> None:
         self._session = session
         self._node = node
         self._federation = federation

@@ -59,24 +59,23 @@ def use_nonce(node: Node, opened: Request, window_seconds: int) -> None:
     """
     now = node.clock()
     ends = opened.issued_at + timedelta(seconds=window_seconds)
-    with node.database.note() as connection:
-        whose = f"{opened.member.federation} {opened.member.id}"  # another parent uses up none of this one's
-        nonce = {"origin": whose, "nonce": opened.nonce}
+    whose = f"{opened.member.federation} {opened.member.id}"  # another parent uses up none of this one's
+    nonce = {"origin": whose, "nonce": opened.nonce}
+    seen = {"federation": opened.member.federation, "peer": opened.member.id, "at": now}
+
+    def use(connection: Connection) -> bool:
         if _USE.run(connection, {**nonce, "expires_at": ends, "ends": format_time(ends)}) != 1:
-            _refuse(known=bool(_KNOWN.all(connection, nonce)))
+            return False
         if opened.op == "pull":
-            read = {
-                "federation": opened.member.federation,
-                "peer": opened.member.id,
-                "cursor": opened.body["cursor"],
-                "at": now,
-            }
-            _COUNT.run(connection, read)
+            _COUNT.run(connection, {**seen, "cursor": opened.body["cursor"]})
         else:
-            seen = {"federation": opened.member.federation, "peer": opened.member.id, "at": now}
             _SEEN.run(connection, seen)
         if int(opened.id[:4], 16) % _FORGET_EVERY == 0:
             raise_floor(connection, now - KEEP_FURTHER)
+        return True
+
+    if not node.database.note(use):
+        _refuse(known=node.database.note(lambda connection: bool(_KNOWN.all(connection, nonce))))
 
 
 def refuse_issued_before(connection: Connection, at: datetime, window_seconds: int) -> None:

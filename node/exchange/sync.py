@@ -1,6 +1,7 @@
 """One round of synchronisation: every peer for itself, under its own lease.
 
-    ping    both keys, both clocks and the way are well; the back-off is cleared
+    ping    both keys, both clocks and the way are well; the back-off is cleared. A hub pulls first, and by the answer
+            leaves a member of an earlier release alone, which has nothing to tell
     push    what waits in the outbox, at most 50 records and 1 MiB at a time; the signed receipts are kept
     pull    what follows our cursor, page by page: records and cursor in one transaction
     missing what a gap says we lack
@@ -12,13 +13,14 @@ apart by ids and sequences, never by having been sent. No transaction is open wh
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Connection, bindparam, update
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col
 
@@ -27,13 +29,14 @@ from federation.client import Link
 from federation.errors import Conflict, GonghuiError, InputRefused, NetworkError, StorageError, Text, TrustError
 from federation.generations import GENERATION
 from federation.keys import Member
+from federation.request import Answer
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.exchange import recovering
-from node.exchange.delivery import push_outbox
+from node.exchange.delivery import any_waits_for, push_outbox
 from node.exchange.handing import hand_over_list
-from node.exchange.heads import exchange_heads
+from node.exchange.heads import exchange_heads, state_heads, stated_in
 from node.exchange.inbox import PULL, Handlers, receive
 from node.exchange.links import Connect, link_to, open_client
 from node.exchange.membership import publish_members_if_hub
@@ -42,7 +45,7 @@ from node.exchange.posting import visit_mailbox
 from node.exchange.refreshing import note_versions, refresh_list
 from node.exchange.revocation import apply_revocations, fetch_proofs
 from node.exchange.routes import STICK, list_called
-from node.exchange.waiting import find_gaps
+from node.exchange.waiting import find_gaps, may_have_gaps
 from node.exchange.witness import exchange_cosignatures
 from node.prepared import Prepared
 from node.stream.leases import HeldLease, take_lease
@@ -50,24 +53,24 @@ from node.stream.memberlist import is_expired, versions_of
 from node.stream.models import Federation, Peer
 from node.stream.parents import in_each, list_meant
 from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
-from node.stream.recovery import COMMAND, begin, end_if_answered, recognise
+from node.stream.recovery import COMMAND, begin, end_if_answered, is_recovering, recognise
 from node.stream.service import find_federation, get_federation
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
-MAX_QUICK, MAX_THREADS = 24, 160  # visits at once: that are quick, and with those that keep us waiting
-PATIENCE_SECONDS = 0.5
+MAX_QUICK, MAX_THREADS = 4, 160  # visits at once: that are quick (more would only wait for each other), and all
+PATIENCE_SECONDS = 0.15
 MAX_PAGES = 10_000  # of one visit; a peer that always has more is visited again next round
 MAX_GAP_REQUESTS = 200
 MAX_WAIT_SECONDS = 25  # of one poll: proxies cut what is silent for longer
 _GAP_RECORDS = 50
+_SETTLED = {str(Verdict.ACCEPTED), str(Verdict.DUPLICATE)}  # leave no gap behind
 _OF_PEER = (col(Peer.federation) == bindparam("the_federation")) & (col(Peer.id) == bindparam("peer"))
 _PLACE = Prepared(
-    core_select(col(Peer.failures), col(Peer.last_error), col(Federation.hub_id))
+    core_select(col(Peer.failures), col(Peer.last_error), col(Peer.cursor), col(Federation.hub_id))
     .select_from(Peer)
     .join(Federation, col(Federation.id) == col(Peer.federation))
     .where(_OF_PEER)
 )
-_CURSOR = Prepared(core_select(col(Peer.cursor)).where(_OF_PEER))
 _READ_UP_TO = Prepared(update(Peer).where(_OF_PEER).values(cursor=bindparam("position")))
 _SUCCEEDED = Prepared(
     update(Peer).where(_OF_PEER).values(last_success_at=bindparam("at"), skew_seconds=bindparam("skew"))
@@ -126,6 +129,10 @@ class _Start:
     expired: bool
     we_are_hub: bool
     backing_off: bool
+    cursor: int  # how far we have read the peer's log
+    recovering: bool  # we ask everybody what we signed before we were restored
+    outgoing: bool  # something of ours waits for it
+    gaps: bool  # something waits here, or is known to be missing
 
 
 def run_now(
@@ -200,6 +207,8 @@ def _round(
         federation = find_federation(session, node)
         peers = list_called(session, node, federation) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
+    if federation is not None and federation.hub_id == node.node_id:
+        state_heads(node)  # once for all members, not anew for each one's records
     for result in _visit_all(peers, lambda peer: _visit(node, handlers, peer, connect, by_hand=by_hand)):
         ended(result)
 
@@ -341,49 +350,78 @@ def _read_start(visit: _Visit) -> _Start:
         rows = _PLACE.all(session.connection(), {"the_federation": peer.federation, "peer": peer.id})
         if not rows:
             raise Conflict("peer-unknown", "没有这个对端，请看 gonghui peer list。", "No such peer; see `peer list`.")
-        failures, last_error, hub_id = rows[0]
+        failures, last_error, cursor, hub_id = rows[0]
         return _Start(
             member_of(session, peer, visit.node.clock()),
             versions_of(session, peer.federation),
             is_expired(session, peer.federation, visit.node.clock()),
             hub_id == visit.node.node_id,
             bool(failures or last_error),
+            cursor,
+            is_recovering(session, peer.federation),
+            any_waits_for(session, peer.id),
+            may_have_gaps(session, peer.federation),
         )
 
 
 def _end(visit: _Visit, code: str) -> None:
     """Note how it went and give the lease back."""
     noted = {"the_federation": visit.peer.federation, "peer": visit.peer.id, "at": visit.node.clock()}
-    with visit.node.database.note() as connection:
+
+    def note(connection: Connection) -> None:
         if visit.well:
             _SUCCEEDED.run(connection, {**noted, "skew": visit.skew_seconds})
         visit.lease.release_in(connection, error=code)
 
+    visit.node.database.note(note)
+
 
 def _converse(visit: _Visit, link: Link, start: _Start) -> None:
     node = visit.node
-    asked_at = node.clock()
-    answer = link.ask("ping", {"membership": start.versions} if start.versions else {}, at=asked_at)
-    note_versions(node, visit.peer, answer.body)
-    hand_over_list(node, link, answer.body.get("membership"))
-    visit.skew_seconds, visit.met = round((answer.issued_at - asked_at).total_seconds()), True
-    if start.backing_off:
-        with node.database.write(durable=False) as session:
-            note_contact(_row(session, visit), visit.skew_seconds)
-    recovering.take_back(node, link, visit.handlers, answer.body.get("yours"))
-    recovering.give_back(node, link, answer.body.get("lost"))
-    tally = push_outbox(node, link, go_on=lambda: _renew(visit))
-    visit.delivered, visit.refused = tally.delivered, tally.refused
     by_hub = not (visit.peer.is_hub or start.we_are_hub)  # another college's records come by the hub
-    if not (start.expired or by_hub):  # what is new would only wait here; at its sender it waits as well
-        _pull(visit, link)
+    pulls = not (start.expired or by_hub)  # what is new would only wait here; at its sender it waits as well
+    pulled = _pull(visit, link, start) if pulls and start.we_are_hub else {}
+    stated = stated_in(pulled)
+    if stated is not None or start.recovering or not visit.met:
+        stated = _greet(visit, link, start)
+    if start.outgoing or stated is not None:  # what it lost, and said so, goes out again
+        tally = push_outbox(node, link, go_on=lambda: _renew(visit))
+        visit.delivered, visit.refused = tally.delivered, tally.refused
+    if pulls and not start.we_are_hub:
+        _pull(visit, link, start)
+    if pulls and (start.gaps or visit.received.keys() - _SETTLED):
         _ask_missing(visit, link)
     _renew(visit)
-    exchange_heads(node, link, visit.handlers)
-    exchange_cosignatures(node, link)
-    fetch_proofs(node, link, visit.handlers)
+    if stated is not None:
+        if not start.we_are_hub:
+            state_heads(node)
+        exchange_heads(node, link, visit.handlers, stated=stated)
+        exchange_cosignatures(node, link)
+        fetch_proofs(node, link, visit.handlers)
     if visit.peer.is_hub:
         visit.received.update(visit_mailbox(node, link, visit.handlers).records)
+
+
+def _greet(visit: _Visit, link: Link, start: _Start) -> int | None:
+    """Hear how things stand there; return how far the peer has stated heads, None where it keeps no log."""
+    node, asked_at = visit.node, visit.node.clock()
+    answer = link.ask("ping", {"membership": start.versions} if start.versions else {}, at=asked_at)
+    _note_contact(visit, start, answer, asked_at)
+    note_versions(node, visit.peer, answer.body)
+    hand_over_list(node, link, answer.body.get("membership"))
+    recovering.take_back(node, link, visit.handlers, answer.body.get("yours"))
+    recovering.give_back(node, link, answer.body.get("lost"))
+    return stated_in(answer.body)
+
+
+def _note_contact(visit: _Visit, start: _Start, answer: Answer, asked_at: datetime) -> None:
+    """End the back-off with the first verified answer."""
+    if visit.met:
+        return
+    visit.skew_seconds, visit.met = round((answer.issued_at - asked_at).total_seconds()), True
+    if start.backing_off:
+        with visit.node.database.write(durable=False) as session:
+            note_contact(_row(session, visit), visit.skew_seconds)
 
 
 def _row(session: Session, visit: _Visit) -> Peer:
@@ -419,26 +457,30 @@ def _note_failure(visit: _Visit, error: GonghuiError) -> None:
         )
 
 
-def _pull(visit: _Visit, link: Link) -> None:
-    """Pull page by page; the records of a page and the cursor behind it are kept together or not at all."""
-    node = visit.node
+def _pull(visit: _Visit, link: Link, start: _Start) -> Mapping[str, Any]:
+    """Pull page by page; the records of a page and the cursor behind it are kept together or not at all.
+
+    Return what the last answer tells beside them.
+    """
+    node, cursor = visit.node, start.cursor
     place = {"the_federation": visit.peer.federation, "peer": visit.peer.id}
-    with node.database.read() as session:
-        [(cursor,)] = _CURSOR.all(session.connection(), place)
     for _ in range(MAX_PAGES):
         _renew(visit)
-        answer = link.ask("pull", {"cursor": cursor, "limit": node.settings.exchange.page_records}, at=node.clock())
+        asked_at = node.clock()
+        answer = link.ask("pull", {"cursor": cursor, "limit": node.settings.exchange.page_records}, at=asked_at)
+        _note_contact(visit, start, answer, asked_at)
         if answer.cursor < cursor or ((answer.enclosed or answer.more) and answer.cursor == cursor):
             raise TrustError("cursor-stuck", "对端的页码不前进。", "The peer's cursor does not move on.")
         if answer.cursor == cursor:  # nothing new, mostly: then nothing is written
-            return
+            break
         with node.database.write() as session:
             for envelope in answer.enclosed:
                 _receive(session, visit, envelope.raw)
             _READ_UP_TO.run(session.connection(), {**place, "position": answer.cursor})
         cursor = answer.cursor
         if not answer.more:
-            return
+            break
+    return answer.body
 
 
 def _receive(session: Session, visit: _Visit, envelope: bytes) -> Verdict:

@@ -20,7 +20,7 @@ from federation.errors import NetworkError
 from node.context import Node
 from node.prepared import Prepared
 from node.stream.memberlist import is_expired
-from node.stream.models import Federation, KnownGap, StoredRecord, WaitingDocument
+from node.stream.models import Federation, Home, KnownGap, StoredRecord, WaitingDocument
 
 EXPIRED, UNKNOWN, FULL = "list-expired", "key-unknown", "waiting-room-full"
 MAX_OF_ORIGIN, MAX_BYTES_OF_ORIGIN = 2_000, 67_108_864
@@ -66,7 +66,7 @@ def check_room(session: Session, node: Node, federation_id: str, origin: str) ->
 
 
 def keep_waiting(
-    session: Session, node: Node, federation: Federation, outcome: Outcome, envelope: bytes, *, via: str, by: str
+    session: Session, node: Node, federation: Federation | Home, outcome: Outcome, envelope: bytes, *, via: str, by: str
 ) -> bool:
     """Keep a document that came too early, brought by the node `by`; tell whether there was room for it."""
     placed = outcome.record or outcome.refusal
@@ -100,9 +100,14 @@ def keep_waiting(
     return True
 
 
+def may_have_gaps(session: Session, federation_id: str) -> bool:
+    """Tell whether anything waits or is known to be missing: nearly never."""
+    return any(statement.all(session.connection(), {"federation": federation_id}) for statement in _ANY)
+
+
 def find_gaps(session: Session, federation_id: str) -> list[Gap]:
     """Return what must be asked for (`POST /exchange/v1/missing`), per stream."""
-    if not any(statement.all(session.connection(), {"federation": federation_id}) for statement in _ANY):
+    if not may_have_gaps(session, federation_id):
         return []
     until: dict[tuple[str, str], int] = {}
     waiting = select(WaitingDocument.origin, WaitingDocument.stream, func.min(WaitingDocument.sequence))
@@ -122,7 +127,7 @@ def find_gaps(session: Session, federation_id: str) -> list[Gap]:
 
 
 def _has_room(
-    session: Session, node: Node, federation: Federation, placed: Record | Refusal | None, size: int, by: str
+    session: Session, node: Node, federation: Federation | Home, placed: Record | Refusal | None, size: int, by: str
 ) -> bool:
     if placed is not None:
         rows, total = _used(session, federation.id, WaitingDocument.origin == placed.origin)
@@ -142,7 +147,7 @@ def _used(session: Session, federation_id: str, whose: object) -> tuple[int, int
     return rows, total
 
 
-def _note_gap(session: Session, federation: Federation, placed: Record | Refusal) -> None:
+def _note_gap(session: Session, federation: Federation | Home, placed: Record | Refusal) -> None:
     key = (federation.id, placed.origin, placed.stream)
     known = session.get(KnownGap, key)
     if known is None:

@@ -58,13 +58,12 @@ class HeldLease:
     def renew(self) -> bool:
         """Go on holding it; return False where somebody else has taken it since."""
         until = self.clock() + timedelta(seconds=self.seconds)
-        with self.database.note() as connection:
-            return _RENEW.run(connection, {"the_name": self.name, "by": self.holder, "until": until}) == 1
+        mine = {"the_name": self.name, "by": self.holder, "until": until}
+        return self.database.note(lambda connection: _RENEW.run(connection, mine)) == 1
 
     def release(self, *, due_at: datetime | None = None, error: str = "") -> None:
         """Give it back; note when the thing is due again and how it went."""
-        with self.database.note() as connection:
-            self.release_in(connection, due_at=due_at, error=error)
+        self.database.note(lambda connection: self.release_in(connection, due_at=due_at, error=error))
 
     def release_in(self, connection: Connection, *, due_at: datetime | None = None, error: str = "") -> None:
         """As `release`, within the caller's transaction."""
@@ -97,8 +96,7 @@ def _take_free(database: Database, clock: Clock, name: str, seconds: float) -> H
     """Take the lease in one statement, where nobody has it, or nobody ever had; else return None."""
     holder, now = _new_holder(), clock()
     wanted = {"the_name": name, "by": holder, "at": now, "until": now + timedelta(seconds=seconds)}
-    with database.note() as connection:
-        taken = _FREE.run(connection, wanted) == 1 or _FIRST.run(connection, wanted) == 1
+    taken = database.note(lambda connection: _FREE.run(connection, wanted) or _FIRST.run(connection, wanted)) == 1
     return HeldLease(database, clock, name, holder, seconds) if taken else None
 
 

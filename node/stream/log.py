@@ -10,19 +10,22 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col
 
 from federation.log import extend, prove_consistency, prove_inclusion, root_of
 from federation.witness import SALT_BYTES, Inclusion, leaf_entry
 from node.db import Meta, last_number, next_number
+from node.prepared import Prepared
 from node.stream.models import LogLeaf, LogNode
 
 COUNTER = "leaf"
 GENERATION = "log generation"  # by federation: 0 until a restore; then the second at which the log began anew
 
-_READ = select(col(LogNode.place), col(LogNode.hash)).where(
-    col(LogNode.place).in_(bindparam("places", expanding=True))
-)  # built once: this runs for every record
+# statements of every record
+_READ = Prepared(core_select(col(LogNode.hash)).where(col(LogNode.place) == bindparam("at")))
+_APPEND = Prepared(insert(LogNode).values(place=bindparam("at"), hash=bindparam("value")))
+_LEAF = Prepared(insert(LogLeaf).values(index=bindparam("at"), record_id=bindparam("record"), salt=bindparam("salted")))
 
 
 class StoredNodes:
@@ -33,22 +36,19 @@ class StoredNodes:
 
     def read(self, places: Sequence[int]) -> list[bytes]:
         """Return the hashes at these places, in this order."""
-        if not places:
-            return []
-        found = {row.place: row.hash for row in self._connection.execute(_READ, {"places": list(places)})}
-        return [found[place] for place in places]
+        return [_READ.all(self._connection, {"at": place})[0][0] for place in places]
 
     def append(self, first: int, hashes: Sequence[bytes]) -> None:
         """Put these hashes at the places from `first` on."""
-        rows = [{"place": first + n, "hash": value} for n, value in enumerate(hashes)]
-        self._connection.execute(insert(LogNode), rows)
+        for place, value in enumerate(hashes, first):
+            _APPEND.run(self._connection, {"at": place, "value": value})
 
 
 def append_leaf(session: Session, record_id: str) -> int:
     """Add the leaf of a record and return its index; the log is locked until this transaction ends."""
     index = next_number(session, COUNTER) - 1
     salt = secrets.token_bytes(SALT_BYTES)
-    session.connection().execute(insert(LogLeaf), {"index": index, "record_id": record_id, "salt": salt})
+    _LEAF.run(session.connection(), {"at": index, "record": record_id, "salted": salt})
     extend(StoredNodes(session), index, [leaf_entry(record_id, salt)])
     return index
 

@@ -1,6 +1,7 @@
 """Tables of the exchange's memory: records of our own and of others, where they lie in the log, what must go where."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel, UniqueConstraint
@@ -17,6 +18,13 @@ class Federation(SQLModel, table=True):
     joined_at: datetime = Field(sa_type=UtcDateTime)
     left_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # founded anew as another: kept to verify by
     list_version: int = Field(default=0, sa_type=BigInteger)  # of the member list in force; 0: none is signed yet
+
+
+class Home(NamedTuple):
+    """What a request needs to know of a federation."""
+
+    id: str
+    hub_id: str
 
 
 class ListedDocument(SQLModel, table=True):

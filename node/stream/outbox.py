@@ -15,13 +15,13 @@ from sqlmodel import Session, col, delete, select
 
 from federation.envelope import SEALED_TYPE, read_envelope
 from federation.errors import Conflict
-from node.stream.models import Federation, OutboxItem, StoredRecord
+from node.stream.models import Federation, Home, OutboxItem, StoredRecord
 
 WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
 NODE_PREFIX = "node:"
 
 
-def fill_outbox(session: Session, own_id: str, federation: Federation, stored: StoredRecord) -> None:
+def fill_outbox(session: Session, own_id: str, federation: Federation | Home, stored: StoredRecord) -> None:
     """Note who must get a record of our own, in the transaction that keeps it; the same again changes nothing."""
     if federation.hub_id == own_id:
         return

@@ -31,7 +31,7 @@ from federation.sealing import (
 )
 from node.context import Node
 from node.prepared import Prepared
-from node.stream.models import Federation, MemberListState, Peer, StoredRecord
+from node.stream.models import Federation, Home, MemberListState, Peer, StoredRecord
 from node.stream.standing import active_at
 
 
@@ -56,7 +56,7 @@ _PINNED_GROUPS = Prepared(
 )
 
 
-def own_member(session: Session, node: Node, federation: Federation) -> Member:
+def own_member(session: Session, node: Node, federation: Federation | Home) -> Member:
     """Return ourselves as the member list names us."""
     connection, wanted = session.connection(), {"federation": federation.id, "own": node.node_id}
     rows = _LISTED_GROUPS.all(connection, {"federation": federation.id}) or _PINNED_GROUPS.all(connection, wanted)

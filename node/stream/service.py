@@ -5,7 +5,7 @@ position n has seen every position below. The content is spliced in as exactly t
 """
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from securesystemslib.signer import Key
 from sqlalchemy import ColumnElement, and_, bindparam, literal, null
@@ -33,7 +33,7 @@ from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.log import append_leaf
 from node.stream.marks import Head, note_mark
-from node.stream.models import Federation, Peer, PeerKey, StoredRecord
+from node.stream.models import Federation, Home, Peer, PeerKey, StoredRecord
 from node.stream.outbox import fill_outbox
 from node.stream.recovery import check_may_sign, next_sequence
 from node.stream.sealed import Sealing, find_group_key, find_sealing_keys, own_member, subject_of
@@ -116,19 +116,21 @@ def find_own(session: Session, node: Node) -> Federation | None:
     return own[0] if own else None
 
 
-class Home(NamedTuple):
-    """What a request needs to know of a federation."""
-
-    id: str
-    hub_id: str
-
-
 def list_homes(session: Session) -> list[Home]:
     """Return the federations as `list_federations` does, on the hot path of every request; raise Conflict for none."""
     rows = _HOMES.all(session.connection(), {})
     if not rows:
         raise _no_federation()
     return [Home(*row) for row in rows]
+
+
+def get_home(session: Session, node: Node) -> Home:
+    """Return what `get_federation` does of it, on the hot path of every record; raise Conflict."""
+    homes = [home for home in list_homes(session) if node.federation in {"", home.id}]
+    if len(homes) == 1:
+        return homes[0]
+    federation = get_federation(session, node)  # which says what is wrong
+    return Home(federation.id, federation.hub_id)
 
 
 def get_named(session: Session, text: str) -> Federation:

@@ -48,7 +48,7 @@ def test_well_known_names_node_key_and_limits(world: World) -> None:
 
 def test_ping(world: World) -> None:
     college = world.add_college()
-    assert world.ask(college, "ping", {}).body == {"time": "2026-10-10T08:00:00Z"}
+    assert world.ask(college, "ping", {}).body == {"time": "2026-10-10T08:00:00Z", "stated": 0}
 
 
 def test_push_stores_and_receipts_and_is_repeatable(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import httpx
 import pytest
@@ -80,8 +81,7 @@ def test_after_a_restore_nothing_is_answered_that_was_issued_before_it(joined: W
     restored_at: datetime = joined.clock.at
     joined.clock.forward(minutes=1)
     window = joined.hub.settings.exchange.request_window_seconds
-    with joined.hub.database.note() as connection:
-        nonces.refuse_issued_before(connection, joined.clock(), window)
-        nonces.refuse_issued_before(connection, restored_at, window)  # it is never lowered
+    for at in (joined.clock(), restored_at):  # it is never lowered
+        joined.hub.database.note(partial(nonces.refuse_issued_before, at=at, window_seconds=window))
     assert _code(joined.post("ping", before)) == "request-outdated"
     assert _code(joined.post("ping", _ping(joined))) == "answered"

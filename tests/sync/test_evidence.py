@@ -21,7 +21,7 @@ from node.context import Node
 from node.db import Counter
 from node.exchange.alarms import evidence_status, export_evidence
 from node.exchange.api import router
-from node.exchange.heads import exchange_heads
+from node.exchange.heads import exchange_heads, state_heads, stated_in
 from node.exchange.inbox import PULL
 from node.exchange.links import link_to
 from node.stream.models import Cosigned, Equivocation, HeadClaim, LogNode, OwnCheckpoint, StoredRecord, WitnessedLog
@@ -43,7 +43,11 @@ def _meet(net: Net, caller: Node, other: Node) -> None:
         net.apps[host] = app
     with net.connect(caller, f"http://{host}") as client:
         provider = Member(other.node_id, net.world.federation, other.signer.public_key)
-        exchange_heads(caller, link_to(caller, client, provider), net.world.handlers)
+        link = link_to(caller, client, provider)
+        state_heads(caller)
+        stated = stated_in(link.ask("ping", {}, at=caller.clock()).body)
+        assert stated is not None
+        exchange_heads(caller, link, net.world.handlers, stated=stated)
 
 
 def _app(net: Net, node: Node) -> FastAPI:
