@@ -22,11 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
+from select import select
+from typing import Any, Self
 
 import httpx
-from sqlmodel import select
+from sqlmodel import select as sql_select
 
 from federation.documents import dump_document, format_time, sha256_hex
 from federation.envelope import RECORD_TYPE, REQUEST_TYPE, join_page, read_envelope, sign
@@ -38,6 +41,7 @@ from node.founding import found_node
 from node.stream.models import Federation, Peer
 
 CONNECTIONS = 16
+_CHUNK = 65_536
 EACH = 20  # requests of each attack on each connection
 AT_ONCE = 1_000
 LIMITS = {"p95_milliseconds": 200.0, "memory_megabytes": 50.0}
@@ -100,7 +104,7 @@ def victim(folder: Path) -> Iterator[Victim]:
     signer, member = read_signer(new_private_pem()), new_identifier("n")
     database = Database(url)
     with database.write() as session:
-        federation = session.exec(select(Federation.id)).one()
+        federation = session.exec(sql_select(Federation.id)).one()
         key = signer.public_key
         session.add(Peer(federation=federation, id=member, name="m", public_key=public_pem(key), keyid=key.keyid))
     database.close()
@@ -136,11 +140,13 @@ class Attack:
     gzip: bool = False
 
 
-def _bomb(_: Victim) -> bytes:
+@cache
+def _bomb() -> bytes:
     packer = zlib.compressobj(wbits=31)
     return b"".join(packer.compress(b" " * 10_000_000) for _ in range(20)) + packer.flush()
 
 
+@cache
 def _many_signatures(count: int) -> bytes:
     one = b'{"keyid":"%064x","sig":"%b"}'
     parts = b",".join(one % (number, b"A" * 88) for number in range(count))
@@ -171,12 +177,57 @@ _NESTED = b"[" * 10_000 + b"]" * 10_000
 _STRANGER = read_signer(new_private_pem())
 
 
+class Connection:
+    """One connection of an attacker, who listens while it sends: a refusal may come before the last byte has gone."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("http://").partition(":")
+        self._address = (host, int(port))
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def post(self, path: str, body: bytes, *, gzip: bool = False) -> tuple[int, bytes]:
+        """Send a request; return status and body of what is answered."""
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address, timeout=60)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        self._socket.sendall((head + ("content-encoding: gzip\r\n" if gzip else "") + "\r\n").encode())
+        whole = self._send(self._socket, memoryview(body))
+        answer = HTTPResponse(self._socket)
+        answer.begin()
+        told = answer.status, answer.read()
+        if answer.will_close or not whole:
+            self._close()
+        return told
+
+    def _send(self, to: socket.socket, body: memoryview) -> bool:
+        for start in range(0, len(body), _CHUNK):
+            if select([to], [], [], 0)[0]:
+                return False
+            try:
+                to.sendall(body[start : start + _CHUNK])
+            except ConnectionError:
+                return False
+        return True
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+
 def _attack(name: str, code: str, make: Callable[[Victim], bytes], op: str = "push", *, gzip: bool = False) -> Attack:
     return Attack(name, make, code, op, gzip)
 
 
 ATTACKS = (
-    _attack("decompression bomb", "body-too-large", _bomb, gzip=True),
+    _attack("decompression bomb", "body-too-large", lambda _: _bomb(), gzip=True),
     _attack("100,000 signatures", "body-too-large", lambda _: b"[" + _many_signatures(100_000) + b"]"),
     _attack("6,000 signatures", "answered", lambda v: v.push(_many_signatures(6_000))),
     _attack("nearly an envelope", "answered", lambda v: v.push(_NEAR_MISS)),
@@ -193,19 +244,18 @@ ATTACKS = (
 def strike(victim: Victim, attack: Attack, *, connections: int = CONNECTIONS, each: int = EACH) -> dict[str, Any]:
     """Send an attack from so many connections at once; return its p95 in milliseconds and how it was refused."""
     bodies = [[attack.make(victim) for _ in range(each)] for _ in range(connections)]
-    headers = {"content-encoding": "gzip"} if attack.gzip else {}
     said: Counter[str] = Counter()
 
     def one(mine: list[bytes]) -> list[float]:
         times = []
-        with httpx.Client(base_url=victim.url, trust_env=False, timeout=60) as client:
+        with Connection(victim.url) as connection:
             for body in mine:
                 start = time.perf_counter()
-                response = client.post(f"/exchange/v1/{attack.op}", content=body, headers=headers)
+                status, answer = connection.post(f"/exchange/v1/{attack.op}", body, gzip=attack.gzip)
                 times.append(time.perf_counter() - start)
-                said[response.json()["code"] if response.status_code != 200 else "answered"] += 1
-                if response.status_code >= 500:
-                    said[f"status {response.status_code}"] += 1
+                said[json.loads(answer)["code"] if status != 200 else "answered"] += 1
+                if status >= 500:
+                    said[f"status {status}"] += 1
         return times
 
     with ThreadPoolExecutor(connections) as threads:

@@ -45,14 +45,15 @@ TYPES = (
 MAX_ENVELOPE_BYTES = 1_000_000
 MAX_SIGNATURES = 8
 
-# 6,400 digits hold an ML-DSA-87 signature
-_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{4,6400}={0,2})"\}'
-_SHAPE = re.compile(
-    rb'\{"payload":"([A-Za-z0-9+/]*={0,2})","payloadType":"([!-!#-\[\]-~]{1,120})","signatures":\[('
+# 6,400 digits hold an ML-DSA-87 signature. Possessive: what nearly fits is not tried again
+_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{4,6400}+={0,2})"\}'
+_START = b'{"payload":"'  # then base64, which its decoder checks
+_REST = re.compile(
+    rb'","payloadType":"([!-!#-\[\]-~]{1,120}+)","signatures":\[('
     + _SIGNATURE
     + rb"(?:,"
     + _SIGNATURE
-    + rb")*)\]\}"
+    + rb"){0,%d}+)\]\}" % (MAX_SIGNATURES - 1)
 )
 _ONE = re.compile(_SIGNATURE)
 
@@ -106,14 +107,19 @@ def read_envelope(data: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> Envelo
     """Read an envelope; raise TrustError where it is too large or not spelt as above. Verifies nothing."""
     if len(data) > max_bytes:
         raise TrustError("envelope-too-large", "信封过大。", f"The envelope is larger than {max_bytes} bytes.")
-    match = _SHAPE.fullmatch(data)
+    end = data.find(b'"', len(_START)) if data.startswith(_START) else -1
+    match = _REST.fullmatch(data, end) if end != -1 else None
     if match is None:
-        raise TrustError("envelope-shape", "信封格式不对。", "This is not an envelope in its one spelling.")
-    payload = _decode(match[1])
-    signatures = tuple((keyid.decode(), _decode(sig)) for keyid, sig in _ONE.findall(match[3]))
-    if len(signatures) > MAX_SIGNATURES or len({keyid for keyid, _ in signatures}) != len(signatures):
-        raise TrustError("envelope-shape", "信封签名过多或重复。", "Too many signatures, or one key signed twice.")
-    return Envelope(data, payload, match[2].decode(), signatures)
+        raise TrustError(
+            "envelope-shape",
+            f"信封格式不对，或签名多于 {MAX_SIGNATURES} 个。",
+            f"This is not an envelope in its one spelling, or it has more than {MAX_SIGNATURES} signatures.",
+        )
+    payload = _decode(data[len(_START) : end])
+    signatures = tuple((keyid.decode(), _decode(sig)) for keyid, sig in _ONE.findall(match[2]))
+    if len({keyid for keyid, _ in signatures}) != len(signatures):
+        raise TrustError("envelope-shape", "同一密钥签了两次。", "One key signed twice.")
+    return Envelope(data, payload, match[1].decode(), signatures)
 
 
 def check_type(envelope: Envelope, payload_type: str) -> None:

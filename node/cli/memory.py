@@ -1,4 +1,7 @@
-"""What the process holds in memory stays there: no core dump, and no other process of this account may look in."""
+"""What the process holds in memory stays there: no core dump, and no other process of this account may look in.
+
+And what it no longer holds goes back to the system.
+"""
 
 import ctypes
 import resource
@@ -7,6 +10,8 @@ import sys
 from federation.errors import StorageError
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h of glibc
+_LARGE_BYTES = 131_072
 
 
 def keep_memory_private() -> None:
@@ -17,6 +22,17 @@ def keep_memory_private() -> None:
             raise _refused()
     except (OSError, ValueError) as error:
         raise _refused() from error
+
+
+def give_large_buffers_back() -> None:
+    """Let each large buffer be memory of its own that goes back when freed, where the C library is glibc.
+
+    Left alone it learns from the first body of a megabyte to keep such memory, for each thread that ever had one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def _refused() -> StorageError:

@@ -15,7 +15,7 @@ import typer
 import uvicorn
 
 from federation.errors import NetworkError, UsageError
-from node.cli.memory import keep_memory_private
+from node.cli.memory import give_large_buffers_back, keep_memory_private
 from node.cli.state import OUT, State, print_json
 from node.context import Node
 
@@ -34,6 +34,7 @@ def serve(
 
     state: State = context.obj
     keep_memory_private()  # before any key is read
+    give_large_buffers_back()
     node = state.node.within("")  # serves and synchronises all its federations
     tls = _tls_files(node)
     _start_log(node.settings.log.level)

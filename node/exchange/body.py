@@ -15,6 +15,8 @@ async def read_body(request: Request) -> bytes:
         raise InputRefused(
             "encoding-unsupported", "不支持的内容编码。", "Only gzip or no content encoding is accepted."
         )
+    if int(request.headers.get("content-length", "0")) > MAX_PAGE_BYTES:  # a number: the server has seen to that
+        raise _too_large()
     unzip = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     body = bytearray()
     received = 0
@@ -25,7 +27,11 @@ async def read_body(request: Request) -> bytes:
         except zlib.error as error:
             raise InputRefused("encoding-broken", "gzip 数据损坏。", "The gzip data is broken.") from error
         if received > MAX_PAGE_BYTES or len(body) > MAX_PAGE_BYTES:
-            raise InputRefused("body-too-large", "请求过大。", f"The body is larger than {MAX_PAGE_BYTES} bytes.")
+            raise _too_large()
     if unzip and not unzip.eof:
         raise InputRefused("encoding-broken", "gzip 数据不完整。", "The gzip data is incomplete.")
     return bytes(body)
+
+
+def _too_large() -> InputRefused:
+    return InputRefused("body-too-large", "请求过大。", f"The body is larger than {MAX_PAGE_BYTES} bytes.")
