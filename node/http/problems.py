@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from federation.errors import GonghuiError, InputRefused, NotPermitted, TrustError
@@ -87,6 +88,12 @@ def told(error: Exception) -> GonghuiError:
         )
     if isinstance(error, HTTPException):
         return _of_status(error.status_code)
+    if isinstance(error, DataError):  # NUL in a text, a number beyond its column: one database takes it, another not
+        return InputRefused(
+            "value-unstorable",
+            "提交的内容含有无法保存的字符（如空字符）或过大的数。",
+            "What was sent holds a character (such as NUL) or a number that cannot be stored.",
+        )
     _LOG.error("request failed: %s at %s", type(error).__name__, place_of(error))
     return GonghuiError("internal", "内部错误。", "Internal error.")
 
