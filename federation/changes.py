@@ -239,7 +239,10 @@ def _key(member_id: str, keyid: str, action: str, at: datetime | None) -> Change
             raise InputRefused("member-key-unknown", "该成员没有这把密钥。", "The member has no such key.")
         state = _next_state(KEY_STATES, action, states[keyid])
         revoked_at = at if state == REVOKED else None
-        keys = (replace(k, status=state, revoked_at=revoked_at) if k.keyid == keyid else k for k in member.keys)
+        keys = (
+            replace(k, status=state, revoked_at=revoked_at, retired_at=None) if k.keyid == keyid else k
+            for k in member.keys
+        )
         return roll.with_member(replace(member, keys=tuple(keys)))
 
     return change

@@ -153,8 +153,8 @@ def _keys(member: MemberEntry, before: tuple[KeyEntry, ...], after: tuple[KeyEnt
             zh, en = f"{named[0]}删除密钥 {_key(keyid)}", f"{named[1]} key removed: {_key(keyid)}"
             yield _told("key-removed", keyid, zh, en)
             continue
-        since = f"，自 {format_time(now.revoked_at)} 起" if now.revoked_at else ""
-        since_en = f" as of {format_time(now.revoked_at)}" if now.revoked_at else ""
+        day = now.revoked_at or now.retired_at
+        since, since_en = (f"，自 {format_time(day)} 起", f" as of {format_time(day)}") if day else ("", "")
         yield _told(
             f"key-{now.status}",
             keyid,

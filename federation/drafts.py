@@ -17,7 +17,7 @@ So a draft without a hold does not mind one, and a hold beside targets takes a v
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from securesystemslib.signer import Key, Signer
@@ -45,6 +45,7 @@ from federation.roll import (
     ACTIVE,
     HOLD_DAYS,
     HOLDS,
+    RETIRED,
     SUSPENDED,
     Hold,
     Officer,
@@ -57,6 +58,7 @@ from federation.roll import (
 from federation.validation import check_schema
 
 MAX_DRAFT_BYTES = 8_388_608
+SIGNING_TIME = timedelta(days=14)  # as long as a request waits for the officers
 HOLD_LEAP = 1_000_000  # versions of hold beside a new root: beyond all that one officer signs meanwhile
 PROPOSED, SIGNED, OUTDATED, PUBLISHED = "proposed", "signed", "outdated", "published"
 
@@ -126,7 +128,8 @@ def propose(held: MemberList, *changes: Change, now: datetime, renew_root: bool 
 
     Root goes with it where the officers, their threshold or the hub's list key change, or where it is to be renewed.
     """
-    old, roll = held.roll, apply(held.roll, changes)
+    old = held.roll
+    roll = _say_until_when(old, apply(old, changes), now + SIGNING_TIME)
     files = write_roll(roll)
     metadata = {TARGETS: new_targets(roll, files, held.versions[TARGETS] + 1, now)}
     new_keys = _signing(roll) != _signing(old)
@@ -142,6 +145,24 @@ def propose(held: MemberList, *changes: Change, now: datetime, renew_root: bool 
         changed[HOLDS] = write_holds(holds)
         metadata[HOLD] = new_hold(changed[HOLDS], _next_hold(held, restart=restart, leap=HOLD_LEAP), now)
     return Draft(roll.federation, _base(held), metadata, changed)
+
+
+def _say_until_when(old: Roll, new: Roll, at: datetime) -> Roll:
+    """Let each key that these changes retire say since when, so that all readers judge alike.
+
+    The time lies ahead: until the officers have signed, and each reader has the list, the key goes on in good order.
+    """
+    before = {key.keyid for member in old.members.values() for key in member.keys if key.status == RETIRED}
+    for member in new.members.values():
+        keys = tuple(
+            replace(key, retired_at=at.replace(microsecond=0))
+            if key.status == RETIRED and key.retired_at is None and key.keyid not in before
+            else key
+            for key in member.keys
+        )
+        if keys != member.keys:
+            new = new.with_member(replace(member, keys=keys))
+    return new
 
 
 def _resumed(old: Roll, new: Roll, member_id: str) -> bool:
@@ -258,7 +279,7 @@ def complete(held: MemberList | None, draft: Draft, hub_signer: Signer, *, now: 
 
     Raise TrustError `signatures-missing` where fewer than t officers have signed, Conflict where it is outdated.
     """
-    read_outcome(held, draft)
+    roll = read_outcome(held, draft).roll
     for count in progress(held, draft):
         if count.missing:
             raise TrustError(
@@ -270,6 +291,7 @@ def complete(held: MemberList | None, draft: Draft, hub_signer: Signer, *, now: 
             )
     _check_holders(held, draft)
     files = _assemble(held, draft)
+    _check_in_time(held, roll, now)
     files = resign(files, hub_signer, now=now)
     first = min((path for path in files if role_of(path) == ROOT), key=version_in)
     return refresh(files[first], held.files if held else {}, files.get, federation=draft.federation, now=now)
@@ -311,6 +333,21 @@ def read_draft(data: bytes) -> Draft:
         raise InputRefused("draft-empty", "草稿没有内容。", "The draft holds nothing to sign.")
     files = {path: text.encode() for path, text in document["files"].items()}
     return Draft(document["federation"], document["base"], metadata, files)
+
+
+def _check_in_time(held: MemberList | None, roll: Roll, now: datetime) -> None:
+    """Refuse a draft that was signed so late that a key it retires may have signed after its day, in good order."""
+    listed = _retired_in(held.roll) if held else {}
+    if any(at < now for keyid, at in _retired_in(roll).items() if keyid not in listed):
+        raise Conflict(
+            "draft-too-late",
+            "该草案签得太晚：其中停用的密钥已过停用时间。请重新提出。",
+            "This draft was signed too late: a key that it retires is past its day. Propose it anew.",
+        )
+
+
+def _retired_in(roll: Roll) -> dict[str, datetime]:
+    return {key.keyid: key.retired_at for member in roll.members.values() for key in member.keys if key.retired_at}
 
 
 def _check_holders(held: MemberList | None, draft: Draft) -> None:

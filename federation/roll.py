@@ -51,12 +51,16 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class KeyEntry:
-    """One signing key of a member. `revoked_at`: what it signed counts only where evidence shows it older."""
+    """One signing key of a member. `revoked_at`: what it signed counts only where evidence shows it older.
+
+    `retired_at`: what it says that it signed later does not count, at any reader; lists of earlier programs name none.
+    """
 
     keyid: str
     pem: str
     status: str = ACTIVE
     revoked_at: datetime | None = None
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -298,8 +302,9 @@ def _member_json(entry: MemberEntry) -> dict[str, Any]:
 
 
 def _key_json(key: KeyEntry) -> dict[str, Any]:
+    times = {"revoked_at": key.revoked_at, "retired_at": key.retired_at}
     entry = {"keyid": key.keyid, "pem": key.pem, "status": key.status}
-    return entry | {"revoked_at": format_time(key.revoked_at)} if key.revoked_at else entry
+    return entry | {name: format_time(at) for name, at in times.items() if at is not None}
 
 
 @lru_cache(maxsize=256)  # a change touches one file of 64: the others are not read again
@@ -334,10 +339,12 @@ def _read_member(entry: Mapping[str, Any]) -> MemberEntry:
 
 
 def _read_key(key: Mapping[str, Any]) -> KeyEntry:
-    at = read_time(key["revoked_at"]) if "revoked_at" in key else None
-    if (at is not None) != (key["status"] == REVOKED):
+    revoked, retired = (read_time(key[name]) if name in key else None for name in ("revoked_at", "retired_at"))
+    if (revoked is not None) != (key["status"] == REVOKED):
         raise _refuse("list-shape", "作废的密钥须有时间。", "A key that is revoked names a time, and no other does.")
-    return KeyEntry(key["keyid"], key["pem"], key["status"], at)
+    if retired is not None and key["status"] != RETIRED:
+        raise _refuse("list-shape", "只有停用的密钥有停用时间。", "Only a key that is retired says since when.")
+    return KeyEntry(key["keyid"], key["pem"], key["status"], revoked, retired)
 
 
 def _read_officer(entry: Mapping[str, Any]) -> Officer:

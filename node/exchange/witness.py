@@ -59,7 +59,8 @@ GIVE_UP = timedelta(hours=1)  # of waiting for the witnesses of one checkpoint b
 SPARE_WITNESSES = 2  # other members that a member asks
 HUB_WITNESSES = 3
 MAX_CARRIED = 20
-ALARMS = frozenset({"audit-cut", "proof-consistency"})  # a log that was forked or cut, or its audit trail
+AUDIT_CUT = "audit-cut"  # no restore explains it: whoever cuts a trail could say that it was restored
+ALARMS = frozenset({AUDIT_CUT, "proof-consistency"})  # a log that was forked or cut, or its audit trail
 _TURNS = 3
 _COUNTER = "witness"
 
@@ -276,6 +277,7 @@ def cosign(
     if row is not None and not anew:
         _check_audit(session, node, federation, row, offered)
     at = node.clock()
+    stands = row is not None and (not anew or row.alarm == AUDIT_CUT)  # what has grown again was cut all the same
     if row is not None and anew:
         note_restart(session, federation, row, offered, at)
     session.merge(
@@ -289,8 +291,8 @@ def cosign(
             audit_size=offered.audit_size,
             audit_head=offered.audit_head,
             seen_at=at,
-            alarm=row.alarm if row and not anew else "",  # what was cut and has grown again was cut all the same
-            alarm_at=row.alarm_at if row and not anew else None,
+            alarm=row.alarm if row and stands else "",
+            alarm_at=row.alarm_at if row and stands else None,
         )
     )
     # A clock that is behind must not make it look older than what it cosigns; later is never more than it saw.
@@ -453,7 +455,7 @@ def _raise_alarm(session: Session, node: Node, federation: Federation, offered: 
     if row is not None:
         if row.alarm == code and row.alarm_at is not None and at - row.alarm_at < SIGN_AGAIN:
             return
-        row.alarm, row.alarm_at = code, at
+        row.alarm, row.alarm_at = AUDIT_CUT if row.alarm == AUDIT_CUT else code, at
         session.add(row)
     write_audit(
         session,

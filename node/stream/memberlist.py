@@ -165,7 +165,7 @@ def take_members(session: Session, node: Node, found: MemberList, at: datetime) 
     for entry in found.members.values():
         for key in entry.keys:
             row = _key_row(found.federation, entry, key)
-            row.retired_at = rested.get(key.keyid, at) if key.status == RETIRED else None
+            row.retired_at = key.retired_at or rested.get(key.keyid, at) if key.status == RETIRED else None
             session.add(row)
         if entry.id != node.node_id:
             _take_member(session, found, entry, at)

@@ -8,15 +8,17 @@ import httpx
 import pytest
 from sqlmodel import select
 
-from federation.changes import rename
+from federation.changes import rename, rotate_key
+from federation.keys import public_pem
 from federation.membership import MemberList
 from node.context import Node
 from node.exchange import waiting
 from node.exchange.refreshing import RESIGN_AFTER, sign_anew
 from node.stream import recovery
 from node.stream.memberlist import list_version, store_list
-from node.stream.models import MemberListState, OutboxItem, StoredRecord, WaitingDocument
+from node.stream.models import MemberListState, OutboxItem, PeerKey, StoredRecord, WaitingDocument
 from tests.exchange.federated import Union, union  # noqa: F401  fixtures
+from tests.federation.conftest import new_signer
 from tests.sync.conftest import Net, net  # noqa: F401  fixtures
 
 
@@ -144,3 +146,16 @@ def test_a_source_that_asks_for_rest_is_not_asked_for_the_list(union: Union) -> 
     world.clock.forward(minutes=11)
     net.run(college, by_hand=False)
     assert union.state(college).error == ""
+
+
+def test_two_readers_that_learn_of_it_days_apart_retire_a_key_at_one_time(union: Union) -> None:
+    college, early, late = (union.enrol() for _ in range(3))
+    before = college.signer.public_key.keyid
+    union.change(rotate_key(college.node_id, public_pem(new_signer().public_key)))
+    times = set()
+    for reader in (early, late):
+        assert union.refresh(reader) == ""
+        with reader.database.read() as session:
+            times.add(session.get_one(PeerKey, (union.federation, before)).retired_at)
+        union.net.world.clock.forward(days=5)
+    assert len(times) == 1

@@ -36,6 +36,7 @@ from federation.changes import (
 from federation.differences import FIELDS, differences
 from federation.documents import sha256_hex
 from federation.drafts import (
+    SIGNING_TIME,
     complete,
     found,
     lift_hold,
@@ -258,6 +259,33 @@ def test_a_key_is_rotated_with_no_gap(pair: tuple[Circle, MemberEntry, MemberEnt
     circle.change(retire_key(one.id, old))
     after = circle.read().members[one.id]
     assert [(key.keyid, key.status) for key in after.keys] == [(new.public_key.keyid, "active"), (old, "retired")]
+
+
+def test_a_retired_key_says_since_when_for_all_readers(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:
+    circle, one, _ = pair
+    old, drafted = one.keys[0].keyid, circle.now
+    draft = propose(circle.latest, add_key(one.id, _pem(new_signer())), retire_key(one.id, old), now=drafted)
+    circle.pass_days(3)  # the officers take their time, and the key goes on in good order
+    circle.publish(draft)
+    circle.pass_days(3)
+    circle.change(rename(one.id, "另一个名称"))
+    assert circle.read().members[one.id].keys[1].retired_at == drafted + SIGNING_TIME, "and no later change moves it"
+    circle.change(revoke_key(one.id, old, drafted))
+    key = circle.read().members[one.id].keys[1]
+    assert (key.status, key.revoked_at, key.retired_at) == ("revoked", drafted, None)
+
+
+def test_a_draft_that_was_signed_after_its_keys_day_is_proposed_anew(
+    pair: tuple[Circle, MemberEntry, MemberEntry],
+) -> None:
+    circle, one, _ = pair
+    changes = add_key(one.id, _pem(new_signer())), retire_key(one.id, one.keys[0].keyid)
+    draft = propose(circle.latest, *changes, now=circle.now)
+    circle.pass_days(15)
+    assert _code(lambda: circle.publish(draft)) == "draft-too-late"
+    circle.publish(propose(circle.latest, *changes, now=circle.now))
+    circle.pass_days(30)
+    circle.change(rename(one.id, "另一个名称"))  # whose day is past long ago holds nothing up
 
 
 def test_a_lost_key_is_revoked_at_a_time_before_its_discovery(pair: tuple[Circle, MemberEntry, MemberEntry]) -> None:

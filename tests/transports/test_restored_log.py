@@ -75,6 +75,21 @@ def test_witnesses_take_the_restored_log_as_a_break_that_they_show(
     assert len(evidence_status(world.hub, SYSTEM)["restored"]) == 1
 
 
+def test_who_cut_its_trail_is_not_cleared_by_saying_that_it_was_restored(
+    net: Net, world: World, set_back: Callable[[], Node]
+) -> None:
+    node = set_back()
+    with world.hub.database.write() as session:
+        row = session.get_one(WitnessedLog, (world.federation, node.node_id))
+        row.alarm, row.alarm_at = "audit-cut", world.clock()
+        session.add(row)
+    for _ in range(3):
+        net.run(node)
+        world.clock.forward(hours=2)
+    assert _witnessed(world, node)[0] > 0, "the log began anew"
+    assert [told["code"] for told in evidence_status(world.hub, SYSTEM)["logs"]] == ["audit-cut"]
+
+
 def test_what_a_witness_shows_of_our_own_signing_begins_the_recovery(
     net: Net, world: World, set_back: Callable[[], Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
