@@ -104,7 +104,7 @@ def _members(state: State, member_list: Path | None) -> tuple[str, set[str]]:
         return read_hub_and_members(_load(member_list).rstrip(b"\r\n"))
     if not state.config.exists():
         return "", set()
-    from node.exchange.witness import active_members
+    from node.exchange.cosigning import active_members
     from node.stream.service import get_federation
 
     with state.node.database.read() as session:

@@ -9,11 +9,11 @@ from sqlmodel import Session, col, select
 from federation.evidence import write_evidence
 from node.access.permissions import Actor, check_permission
 from node.context import Node
+from node.exchange.cosigning import missing_witnesses
 from node.exchange.explain import explain
 from node.exchange.heads import last_held
 from node.exchange.records import get_record
 from node.exchange.revocation import export_proof
-from node.exchange.witness import missing_witnesses
 from node.stream.log import log_size
 from node.stream.models import (
     Cosigned,

@@ -22,11 +22,11 @@ from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.db import next_number
+from node.exchange.cosigning import active_members, standing_cosignatures
 from node.exchange.heads import reads_stream
 from node.exchange.inbox import Handlers, judge_again
 from node.exchange.serving import Page
 from node.exchange.shown import take_off
-from node.exchange.witness import active_members, standing_cosignatures
 from node.prepared import Prepared
 from node.stream.log import find_index, prove_record
 from node.stream.models import (

@@ -15,15 +15,9 @@ from federation.envelope import COSIGNATURE_TYPE, Envelope
 from federation.errors import TrustError
 from federation.statements import Checkpoint, open_checkpoint
 from node.context import Node
+from node.exchange.cosigning import cosign_or_say, current_checkpoint, missing_witnesses, take_cosignature
 from node.exchange.restarts import restart_where_broken
-from node.exchange.witness import (
-    asks_of,
-    cosign_or_say,
-    current_checkpoint,
-    missing_witnesses,
-    take_asks,
-    take_cosignature,
-)
+from node.exchange.witness import asks_of, take_asks
 from node.stream.log import log_generation
 from node.stream.models import Cosigned, Federation, PeerStatements, WitnessAsk, WitnessedLog
 from node.stream.service import find_member

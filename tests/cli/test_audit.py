@@ -9,7 +9,7 @@ from sqlalchemy import text
 from federation.envelope import CHECKPOINT_TYPE, join_page, read_envelope, sign
 from federation.keys import new_private_pem, read_signer
 from node.context import Node, open_node
-from node.exchange.witness import current_checkpoint
+from node.exchange.cosigning import current_checkpoint
 from node.founding import found_node
 from node.stream.service import get_federation
 from tests.cli.conftest import Gonghui, Said

@@ -24,9 +24,9 @@ from federation.roll import Officer
 from federation.spoken import spoken
 from node.exchange import desk, enrolling, federating, rotation
 from node.exchange.bundles import export_bundle, import_bundle
+from node.exchange.cosigning import active_members
 from node.exchange.listing import list_standing
 from node.exchange.refreshing import note_versions
-from node.exchange.witness import active_members
 from node.officer.changes import changes_of
 from node.officer.work import gather
 from node.stream.memberlist import load_list_files

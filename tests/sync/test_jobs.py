@@ -67,12 +67,12 @@ def test_a_failing_job_is_logged_without_its_words(net: Net, world: World, caplo
 
 def test_a_long_job_keeps_its_lease(net: Net) -> None:
     college = net.college()
-    lease = take_lease(college.database, now, "job:long", seconds=0.6)
+    lease = take_lease(college.database, now, "job:long", seconds=1.2)
     assert lease is not None
     with jobs._kept(lease):
-        time.sleep(1.5)
+        time.sleep(1.7)
         assert take_lease(college.database, now, "job:long", seconds=1) is None
-    time.sleep(0.7)
+    time.sleep(1.3)
     assert take_lease(college.database, now, "job:long", seconds=1) is not None
 
 

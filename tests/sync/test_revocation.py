@@ -15,9 +15,9 @@ from federation.witness import Witnessed
 from node.access.permissions import SYSTEM, Actor
 from node.context import Node
 from node.exchange.alarms import export_evidence
+from node.exchange.cosigning import active_members, current_checkpoint
 from node.exchange.inbox import PULL
 from node.exchange.revocation import _prove, apply_revocations, countersign
-from node.exchange.witness import active_members, current_checkpoint
 from node.stream.models import Cosigned, OwnCheckpoint, Peer, PeerKey, ProvenRecord, StoredRecord
 from node.stream.service import find_member, get_federation
 from tests.exchange.conftest import START, World

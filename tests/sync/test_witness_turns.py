@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from node.exchange.witness import current_checkpoint
+from node.exchange.cosigning import current_checkpoint
 from node.stream.service import get_federation
 from tests.sync.conftest import Net
 
