@@ -127,6 +127,11 @@ class PrivacySection(_Section):
         le=5,
         description="一格中可能被内部人认识的人数，其余仍须保护 / persons of a cell whom somebody may know by name",
     )
+    contact: str = Field(
+        "",
+        max_length=200,
+        description="教职工询问个人信息时找谁，显示在 /my-data 页 / whom staff ask about their data, shown at /my-data",
+    )
     approval: Literal["two-person", "one-person"] = Field(
         "two-person",
         description="发布审批：双人或单人（写入发布内容）/ who approves; one-person is written into each release",

@@ -24,6 +24,7 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
             "person.read",
             "release.read",
             "release.approve",
+            "paper.write",
             "release.prepare",
             "notice.write",
             "quarantine.read",
@@ -42,6 +43,7 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
             "audit.read",
             "key.write",
             "matrix.read",
+            "paper.write",
         }
     ),
 }

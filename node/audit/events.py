@@ -35,6 +35,7 @@ EVENTS: Mapping[str, Text] = {
     # what leaves the house
     "release.prepare": Text("编制发布", "release prepared"),
     "release.approve": Text("批准并签名发布", "release approved and signed"),
+    "paper.write": Text("生成个人信息保护文件", "privacy paper written"),
     "release.withdraw": Text("撤回发布", "release withdrawn"),
     "review.write": Text("审核", "review written"),
     "record.sign": Text("签名条目", "record signed"),

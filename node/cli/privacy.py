@@ -12,6 +12,7 @@ from federation.errors import InputRefused
 from federation.evidence import FindMember, read_key_file
 from federation.history import History
 from federation.keys import public_pem
+from node import papers
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
 from node.indicators import ledger as service
@@ -181,3 +182,34 @@ def _show(told: dict[str, Any]) -> None:
     columns = ["release", "indicator", "dims", "why", "low", "high"]
     rows = [[finding[name] for name in columns] for finding in told["open"]]
     print_table(f"能推出的单元格 {len(rows)} / open cells（前 {_SHOWN} 个）", columns, rows[:_SHOWN])
+
+
+@app.command("record", epilog="Example: gonghui privacy record --out 处理活动记录.md")
+def record(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="新文件（Markdown）/ new file")],
+    as_json: Json = False,
+) -> None:
+    """个人信息处理活动记录，按实际配置填好 / the record of processing, filled from what this node really is."""
+    _write_paper(context.obj, papers.RECORD, out, as_json=as_json)
+
+
+@app.command("assessment", epilog="Example: gonghui privacy assessment --out 影响评估.md")
+def assessment(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="新文件（Markdown）/ new file")],
+    as_json: Json = False,
+) -> None:
+    """个人信息保护影响评估报告，按实际配置填好 / the impact assessment, filled from what this node really is."""
+    _write_paper(context.obj, papers.ASSESSMENT, out, as_json=as_json)
+
+
+def _write_paper(state: State, kind: str, out: Path, *, as_json: bool) -> None:
+    paper = papers.write_paper(state.node, state.actor, kind)
+    with new_file(out) as file:
+        file.write(paper.text.encode())
+    blanks = paper.text.count("【请填写：")
+    if as_json:
+        print_json({"file": str(out), "title": paper.title, "sha256": paper.digest, "blanks": blanks})
+        return
+    OUT.print(f"{paper.title}：{out}；还有 {blanks} 处请填写 / {blanks} blanks are left to a person", highlight=False)

@@ -7,6 +7,7 @@ from node.web import (
     home,
     imports,
     matrix,
+    mydata,
     notices,
     pages,
     peers,
@@ -34,5 +35,6 @@ _MODULES = (
     users,
     trail,
     settings,
+    mydata,
 )
 ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _MODULES)

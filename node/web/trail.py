@@ -28,6 +28,7 @@ _GROUPS = {
     "data": Text("数据", "Data"),
     "notice": Text("通知", "Events"),
     "calendar": Text("日历", "Calendars"),
+    "paper": Text("个人信息保护文件", "Privacy papers"),
     "release": Text("发布", "Releases"),
     "review": Text("审核", "Reviews"),
     "record": Text("条目", "Records"),

@@ -83,6 +83,7 @@ ROUTES = {
     # pages, by session
     "GET /static/{name}": OPEN,
     "GET /sign-in": OPEN,
+    "GET /my-data": OPEN,  # kinds of data, and no person
     "POST /sign-in": OPEN,
     "POST /sign-out": SIGNED_IN,
     "GET /setup/{secret}": OPEN,

@@ -1,0 +1,27 @@
+"""The page for staff: what this node holds about me, what of it leaves the school, how I see and correct it.
+
+Nobody signs in for it, so it names kinds of data and no person.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from node.members.held import list_held
+from node.web.pages import PageRoute, page
+from node.web.visitors import GuestOf
+
+router = APIRouter(route_class=PageRoute)
+PATH = "/my-data"
+
+
+@router.get(PATH)
+def my_data(request: Request, visitor: GuestOf) -> Response:
+    """Tell."""
+    settings = visitor.node.settings
+    return page(
+        request,
+        "my-data.html",
+        fields=list_held(),
+        least=settings.privacy.minimum_cell,
+        contact=settings.privacy.contact,
+        school=settings.node.name,
+    )
