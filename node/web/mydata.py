@@ -23,5 +23,7 @@ def my_data(request: Request, visitor: GuestOf) -> Response:
         fields=list_held(),
         least=settings.privacy.minimum_cell,
         contact=settings.privacy.contact,
+        two_persons=settings.privacy.approval == "two-person",
+        insiders=settings.privacy.insiders,
         school=settings.node.name,
     )
