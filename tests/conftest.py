@@ -29,6 +29,7 @@ from node.db import Database, Meta
 from tests.forked import Forked, forking
 
 TEMPLATE = "made"
+ATTACKS = Path(__file__).parents[1] / "docs" / "attacks.md"
 LONG = bool(os.environ.get("GONGHUI_SOAK"))
 # What these say of the exchange does not hang on the kind of database; both kinds under it are held by the others.
 ONE_DATABASE = {
@@ -92,6 +93,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"kill -9: {kills.total()} healed, at {len(kills)} different places")
     for place, times in sorted(kills.items()):
         terminalreporter.write_line(f"  {times:3} {place}")
+
+
+@pytest.fixture
+def attack(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Tell who attacked with what, and what was found in the product and in the control, for docs/attacks.md."""
+    name = request.node.nodeid
+
+    def tell(has: str, *, product: object, control: object) -> None:
+        record_property("attack", (name, has, str(product), str(control)))
+        listed = ATTACKS.read_text(encoding="utf-8") if ATTACKS.exists() else ""
+        assert os.environ.get("GONGHUI_REPORT") or f"`{name}`" in listed, "python -m tests.attacks.report"
+
+    return tell
 
 
 @pytest.fixture(scope="session")

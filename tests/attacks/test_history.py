@@ -77,18 +77,20 @@ def published(office: Office, periods: Sequence[str]) -> list[Content]:
 
 @pytest.mark.parametrize(("persons", "seed"), [(60, 4), (150, 2)])
 def test_months_quarter_and_year_together_give_no_cell_away(
-    make_office: Callable[..., Office], persons: int, seed: int
+    make_office: Callable[..., Office], persons: int, seed: int, attack: Callable[..., None]
 ) -> None:
     """A stock of one day stands in all three; who joined and who left ties it to the one before."""
     office = make_office(persons, seed, joined=1, left=1, rose=1)
     periods = PERIODS if persons == 150 else PERIODS[2:]
     alone = Pool(each_for_itself(office, periods)).pinned()
-    assert Pool(published(office, periods)).pinned() == {}
+    pooled = Pool(published(office, periods)).pinned()
+    attack("all releases of a college", product=f"{len(pooled)} cells", control=f"{len(alone)} cells, each for itself")
+    assert pooled == {}
     assert len(alone) > 20, "the attack works"
 
 
 def test_stocks_do_not_tell_the_one_who_joined_nor_a_month_the_small_cells_of_the_month_before(
-    make_office: Callable[..., Office],
+    make_office: Callable[..., Office], attack: Callable[..., None]
 ) -> None:
     """Nobody left, so what the stock grew by joined; and who guesses that little moved reads last month off this."""
     office = make_office(150, 2, joined=1, rose=1)
@@ -96,8 +98,14 @@ def test_stocks_do_not_tell_the_one_who_joined_nor_a_month_the_small_cells_of_th
     together = published(office, ("2025-08", "2025-09"))
     assert Pool(alone).pinned()["2025-09", "MEM_JOIN_CNT", ""] == (1, 1), "the attack works"
     assert Pool(together).pinned() == {}
-    assert len(guessed(office, alone)) > 2, "so does this one"
-    assert guessed(office, together) == []
+    before, now = guessed(office, alone), guessed(office, together)
+    attack(
+        "two months, and the guess that little moved",
+        product=f"the joiner hidden, {len(now)} cells guessed",
+        control=f"the joiner, {len(before)} cells guessed",
+    )
+    assert len(before) > 2, "so does this one"
+    assert now == []
 
 
 def guessed(office: Office, contents: list[Content]) -> list[Name]:
@@ -138,7 +146,9 @@ def differences(contents: list[Content]) -> list[int]:
     return [second[name] - first[name] for name in first.keys() & second.keys() if first[name] != second[name]]
 
 
-def test_a_correction_of_one_person_is_refused_or_made_coarse(make_office: Callable[..., Office]) -> None:
+def test_a_correction_of_one_person_is_refused_or_made_coarse(
+    make_office: Callable[..., Office], attack: Callable[..., None]
+) -> None:
     office = make_office(150, 2)
     published(office, ["2025U"])
     rows = roster(150, 2).splitlines()
@@ -154,16 +164,25 @@ def test_a_correction_of_one_person_is_refused_or_made_coarse(make_office: Calla
     assert differences(contents) == []
     bare = [content for content in contents if content["reason"] == ""]
     bare += [content | {"reason": "更正"} for content in each_for_itself(office, ["2025U"])]
-    assert sorted(set(differences(bare))) == [-1, 1], "two revisions that were each protected for itself tell"
+    moved = differences(bare)
+    attack("both revisions", product="0 cells differ", control=f"{len(moved)} cells differ by one person")
+    assert sorted(set(moved)) == [-1, 1], "two revisions that were each protected for itself tell"
 
 
 @pytest.mark.parametrize(("size", "seed"), [(25, 2), (120, 4)])
-def test_who_knows_two_persons_of_each_cell_learns_nothing_of_the_others(size: int, seed: int) -> None:
+def test_who_knows_two_persons_of_each_cell_learns_nothing_of_the_others(
+    size: int, seed: int, attack: Callable[..., None]
+) -> None:
     system = college(size, seed)
     withheld = set(protect(*system, b"k", insiders=2).withheld)
     for known in (0, 1, 2):
         assert narrow_by_program(*system, withheld, known) == ([], [])
     exact, narrow = narrow_by_program(*system, set(protect(*system, b"k").withheld), 2)
+    attack(
+        "one release, and two persons of each cell by name",
+        product="0 cells",
+        control=f"{len(exact) + len(narrow)} cells, where only strangers were thought of",
+    )
     assert len(exact) + len(narrow) > 40, "what holds against a stranger falls to an insider"
 
 

@@ -1,6 +1,7 @@
 """A whole round of a secret sum, and everybody in it who cheats; each attack with the weaker check that it defeats."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,7 +137,9 @@ def test_a_share_of_another_round_node_or_aggregator_is_refused(play: Play, tabl
             open_share(round_, signed, hub.name, blob, hub.private)
 
 
-def test_an_aggregator_that_adds_something_is_found_out_and_hashes_of_shares_do_not_see_it(play: Play) -> None:
+def test_an_aggregator_that_adds_something_is_found_out_and_hashes_of_shares_do_not_see_it(
+    play: Play, attack: Callable[..., None]
+) -> None:
     """It adds 100 women: every share is the signed one and the total looks like any; the check cell differs."""
     false = add(play.partial(0), np.array([100, 100, 0, 0, 0, 0, 0], dtype=np.uint64))
     salt = secrets.token_bytes(32)
@@ -146,24 +149,29 @@ def test_an_aggregator_that_adds_something_is_found_out_and_hashes_of_shares_do_
     assert max(add(*partials)[:-1]) < 1000, "control: without the check cell it passes for a total"
     with pytest.raises(TrustError, match="sum-spoiled"):
         open_total(partials, play.alphas, 12)
+    attack("one aggregator's shares", product="spoiled by the check cell", control="passes, all hashes hold")
 
 
-def test_one_that_drops_a_contribution_in_silence_spoils_the_sum(play: Play) -> None:
+def test_one_that_drops_a_contribution_in_silence_spoils_the_sum(play: Play, attack: Callable[..., None]) -> None:
     shares = play.shares(0)
     del shares["n-05"]
     partials = [add_all(shares.values(), len(CELLS) + 1), play.partial(1)]
     with pytest.raises(TrustError, match="sum-spoiled"):
         open_total(partials, play.alphas, 12)
+    attack("one aggregator's shares", product="spoiled by the check cell", control="-")
 
 
-def test_another_cohort_to_the_other_side_ends_the_round_before_anything_is_opened(play: Play) -> None:
+def test_another_cohort_to_the_other_side_ends_the_round_before_anything_is_opened(
+    play: Play, attack: Callable[..., None]
+) -> None:
     one = Closing("hub", tuple(NODES), "0" * 64)
     other = Closing("second", tuple(NODES[1:]), "0" * 64)
     with pytest.raises(TrustError, match="closing-differs"):
         check_same(one, other)
+    attack("one aggregator, two cohorts", product="the round ends unopened", control="-")
 
 
-def test_a_partial_sum_is_not_changed_after_the_other_was_seen(play: Play) -> None:
+def test_a_partial_sum_is_not_changed_after_the_other_was_seen(play: Play, attack: Callable[..., None]) -> None:
     """Without commitment the one who speaks last decides the total: it takes a known contribution off, consistently."""
     salt = secrets.token_bytes(32)
     honest = play.partial(1)
@@ -176,6 +184,11 @@ def test_a_partial_sum_is_not_changed_after_the_other_was_seen(play: Play) -> No
         check_partial(play.round, closing, to_bytes(honest), secrets.token_bytes(32))
     with pytest.raises(TrustError, match="partial-mismatch"):
         check_partial(replace(play.round, attempt=2), closing, to_bytes(honest), salt)
+    attack(
+        "the other's partial sum, one accomplice",
+        product="refused by its commitment",
+        control="-",
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,7 +220,9 @@ def test_the_coins_cannot_be_chosen_afterwards(play: Play) -> None:
         toss_coins(play.round, NODES, [nonces[0], secrets.token_bytes(32)])
 
 
-def test_a_machine_that_was_copied_with_its_generator_repeats_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_was_copied_with_its_generator_repeats_no_seed(
+    monkeypatch: pytest.MonkeyPatch, attack: Callable[..., None]
+) -> None:
     """Two tables under one seed would tell their difference to whoever holds the rests."""
     monkeypatch.setattr(secrets, "token_bytes", bytes)
     one, other = Play({"n-00": _table(1)}), Play({"n-00": _table(2)})
@@ -215,3 +230,8 @@ def test_a_machine_that_was_copied_with_its_generator_repeats_no_seed(monkeypatc
     other.alphas = one.alphas
     other.sent = {"n-00": contribute(one.round, "n-00", _table(2), one.alphas, node_secret=b"n-00")}
     assert not (one.shares(0)["n-00"] == other.shares(0)["n-00"]).all()
+    attack(
+        "two images of one machine, a generator that repeats",
+        product="seeds differ",
+        control="-",
+    )

@@ -1,7 +1,7 @@
 """Which totals may be opened: the traps of linked totals, and a search by brute force that shares no code."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -63,7 +63,7 @@ def finds_one(
     return any(_is_in(place, after) and not _is_in(place, before) for place in places.values())
 
 
-def test_four_sets_that_differ_by_three_or_four_give_one_node_exactly() -> None:
+def test_four_sets_that_differ_by_three_or_four_give_one_node_exactly(attack: Callable[..., None]) -> None:
     """(T1 - T2 - T3 + T4) / 2 is node c; each pair of sets differs by 3 or 4."""
     sets = [ALL, ALL - set("abc"), ALL - set("cde"), ALL - set("abde")]
     candidates = [Candidate("x", nodes) for nodes in sets]
@@ -73,6 +73,11 @@ def test_four_sets_that_differ_by_three_or_four_give_one_node_exactly() -> None:
     opened = find_openable(candidates, [], withheld)
     assert 0 < len(opened) < 4
     assert not finds_one(opened, [], withheld)
+    attack(
+        "every total that is opened",
+        product=f"no node, of {len(opened)} totals opened",
+        control="node c exactly, under the rule that sets differ by three",
+    )
 
 
 def test_two_tables_that_share_a_margin_are_one_problem() -> None:
@@ -106,7 +111,7 @@ def test_a_companion_fixed_by_the_nodes_own_margin_does_not_hide_it() -> None:
     assert find_openable([Candidate("x", ALL)], relations, withheld) == [Candidate("x", ALL)]
 
 
-def test_nine_universities() -> None:
+def test_nine_universities(attack: Callable[..., None]) -> None:
     """Each release holds for itself; all totals together help two colluders, those that may be opened do not."""
     systems = nine_universities(4)
     cells = sorted({cell.key[1:] for cell in systems["osu"][0]})
@@ -114,8 +119,14 @@ def test_nine_universities() -> None:
     withheld = {name: {key[1:] for key in protect(*found, name.encode()).withheld} for name, found in systems.items()}
     candidates = [Candidate(cell, frozenset(systems)) for cell in cells]
     pairs = list(combinations(systems, 2))
-    assert any(finds_one(candidates, relations, withheld, pair) for pair in pairs)
+    broken = sum(finds_one(candidates, relations, withheld, pair) for pair in pairs)
+    assert broken
     opened = find_openable(candidates, relations, withheld)
+    attack(
+        "all releases of nine real universities, all totals, two colluding colleges",
+        product=f"0 of {len(pairs)} pairs learn of a third, {len(opened)} of {len(cells)} totals opened",
+        control=f"{broken} pairs, where all totals are opened",
+    )
     assert len(opened) > 1
     assert not any(finds_one(opened, relations, withheld, pair) for pair in pairs)
 
