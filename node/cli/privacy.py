@@ -62,6 +62,11 @@ def _tell(shown: Preview, cells: list[Cell]) -> None:
         f"仍可见人数比例 / persons still visible {share}",
         highlight=False,
     )
+    if shown.release.lost:
+        OUT.print(
+            f"单凭以往的发布就能推出 / told by earlier releases alone: {shown.release.lost}（gonghui privacy audit）",
+            highlight=False,
+        )
     if shown.last_period:
         newly, gone = shown.since_last()
         OUT.print(

@@ -31,10 +31,14 @@ from node.intake.models import DataChange
 
 @dataclass(frozen=True)
 class Draft:
-    """One dataflow: the content bytes, and for each cell without a public value why (JSON, kept in this node)."""
+    """One dataflow: the content bytes, and for each cell without a public value why (JSON, kept in this node).
+
+    `lost` counts the cells of earlier releases, of all dataflows, that what was published before gives away by itself.
+    """
 
     content: bytes
     explanation: str
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ def _draft(catalogue: Catalogue, header: Mapping[str, Any], items: Sequence[Obse
         if item.status in {WITHHELD, MISSING}
     }
     content = dump_document({**header, "observations": observations})
-    return Draft(content, json.dumps(inner, sort_keys=True))
+    return Draft(content, json.dumps(inner, sort_keys=True), len(decision.lost))
 
 
 def _inside(item: Observation) -> dict[str, Any]:

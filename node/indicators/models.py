@@ -43,6 +43,7 @@ class Release(SQLModel, table=True):
     past: str = ""  # digest of all that was published before: what it was protected together with
     state: str = "draft"
     reason: str = ""  # of a correction
+    lost: int = 0  # cells of earlier releases that these, from before there was a history gate, give away by themselves
     approval: str = "two-person"
     prepared_by: str = ""
     prepared_at: datetime = Field(sa_type=UtcDateTime)

@@ -127,6 +127,7 @@ class Preview:
                 **dict(zip(("shown", "withheld"), self.since_last(), strict=True)),
             },
             **({"federations": [vars(one) for one in self.addressees]} if self.addressees else {}),
+            "lost": release.lost,
             "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
                 {

@@ -83,6 +83,7 @@ def prepare(
             known_at=known_at,
             past=past.digest,
             reason=reason,
+            lost=max(draft.lost for draft in drafts.values()),
             approval=node.settings.privacy.approval,
             prepared_by=actor.account_id,
             prepared_at=at,

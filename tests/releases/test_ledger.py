@@ -11,6 +11,7 @@ from federation.errors import InputRefused, TrustError
 from node.cli import make_app
 from node.cli.state import State
 from node.indicators import ledger
+from node.indicators.past import Past, load_past
 from tests.attacks.test_history import PERIODS, each_for_itself
 from tests.releases.conftest import BEN, Office, roster_text
 
@@ -52,6 +53,22 @@ def test_anybody_audits_the_signed_files_and_finds_what_each_for_itself_gives_aw
     alone = ledger.audit_contents(each_for_itself(small_office, ROUND))
     assert len([found for found in alone.findings if found.why == "narrow"]) > 10, "the audit can find"
     assert all(found.high is not None and found.high - found.low < 3 for found in alone.findings)
+
+
+def test_the_approver_is_told_of_what_earlier_releases_give_away(
+    small_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small_office.prepare("2025-07").lost == 0
+    with monkeypatch.context() as earlier:  # a program that protected each release for itself
+        earlier.setattr(
+            "node.indicators.release.load_past",
+            lambda *known: Past([], load_past(*known).digest),
+        )
+        for label in ROUND:
+            small_office.approve(small_office.prepare(label))
+    release = small_office.prepare("2025-10")
+    assert release.lost > 10
+    assert small_office.look(release).as_json()["lost"] == release.lost
 
 
 def test_a_small_cell_that_was_published_is_open(small_office: Office) -> None:
