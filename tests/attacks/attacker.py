@@ -6,7 +6,7 @@ holds a withheld cell to have at least: 0, or 1 for one who guesses that the nod
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import highspy
 
@@ -42,14 +42,19 @@ def ranges(
     withheld: Collection[Key],
     wanted: Sequence[Cell],
     floor: int = 0,
+    known: Mapping[Key, tuple[float, float]] | None = None,
 ) -> dict[Key, tuple[float, float]]:
-    """Return the lowest and highest whole number that the linear program leaves to each wanted cell."""
+    """Return the lowest and highest whole number that the linear program leaves to each wanted cell.
+
+    `known` are bounds that the attacker has from elsewhere.
+    """
     open_cells = unpublished(cells, withheld)
     column = {cell.key: place for place, cell in enumerate(open_cells)}
     value = {cell.key: cell.persons for cell in cells}
     solver = QuietSolver()  # type: ignore[no-untyped-call]
     for cell in open_cells:
-        solver.addVar(float(min(floor, cell.persons)) if cell.public else 0.0, INFINITY)
+        usual = (float(min(floor, cell.persons)) if cell.public else 0.0, INFINITY)
+        solver.addVar(*(known or {}).get(cell.key, usual))
     for relation in relations:
         terms = [(relation.total, 1.0), *((part, -1.0) for part in relation.parts)]
         right = -sum(sign * value[key] for key, sign in terms if key not in column)
