@@ -38,7 +38,7 @@ STEPS = {
     "leaf": "node.stream.log:append_leaf",
     "heads": "node.exchange.heads:state_heads",
     "statement": "node.exchange.heads:take_statement",
-    "cosign": "node.exchange.witness:cosign",
+    "cosign": "node.exchange.cosigning:cosign",
     "pack": "node.exchange.parcels:pack",
     "mailbox": "node.exchange.mailbox:put",
     "unpack": "node.exchange.unpacking:take_parcel",
