@@ -212,8 +212,10 @@ class Database:
                 for one in together:
                     one.attempt(self._note_alone)
             else:
-                together = together or [self._notes.popleft()]
-                together[0].error = error
+                if not together:  # our turn never came: who queued meanwhile is told now, not after a wait of its own
+                    together = [self._notes.popleft() for _ in range(len(self._notes))]
+                for one in together:
+                    one.error = error
         for one in together:
             one.done.set()
 

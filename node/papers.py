@@ -7,7 +7,6 @@ What only a person can know stands as 【请填写：…】. No personal value i
 They are in Chinese, as the office that reads them is.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -16,13 +15,14 @@ from sqlmodel import Session, col, func, select
 
 from federation.documents import sha256_hex
 from federation.lockbox import is_locked
+from node.access.accounts import ROLE_NAMES
 from node.access.models import Account
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.audit.models import AuditEntry
 from node.context import Node
 from node.db import Meta
-from node.indicators.models import LedgerEntry
+from node.indicators.ledger import whole_ledger
 from node.intake.models import DataChange
 from node.keycare import BACKED_UP, worries_of
 from node.keyring import key_files
@@ -32,13 +32,6 @@ from node.stream.standing import ACTIVE
 
 RECORD, ASSESSMENT = "record", "assessment"
 TITLES = {RECORD: "个人信息处理活动记录", ASSESSMENT: "个人信息保护影响评估报告"}
-_ROLES = {
-    "viewer": "查看",
-    "officer": "经办",
-    "approver": "审批",
-    "analyst": "分析",
-    "admin": "系统管理（看不到个人记录）",
-}
 _TRANSPORTS = {"direct": "直接连接", "relay": "经汇总节点的信箱转交", "file": "只用移动存储介质"}
 _INCIDENTS = {
     "access.refuse": "越权操作被拒绝",
@@ -74,7 +67,7 @@ def _record(session: Session, node: Node) -> Iterator[str]:
     yield from _source(session)
     yield from _access(session)
     yield from _given(session, node)
-    yield from _measures(node)
+    yield from _measures(session, node)
     yield from _incidents(session)
     yield from ("", "## 审核", "", _blank("审核人、日期、签字"))
 
@@ -84,7 +77,7 @@ def _assessment(session: Session, node: Node) -> Iterator[str]:
     yield from _who(node)
     yield from (
         "",
-        "## 一、必要性",
+        "## 必要性",
         "",
         f"处理目的：{_blank('处理目的与法律依据，如《工会法》规定的会员管理与统计')}",
         "下表所列信息各有用途；没有用途的列在导入时不读取。",
@@ -93,7 +86,7 @@ def _assessment(session: Session, node: Node) -> Iterator[str]:
     yield from _source(session)
     yield from _given(session, node)
     yield from _risks(node)
-    yield from _measures(node)
+    yield from _measures(session, node)
     yield from _incidents(session)
     yield from (
         "",
@@ -146,18 +139,20 @@ def _source(session: Session) -> Iterator[str]:
 
 def _access(session: Session) -> Iterator[str]:
     counted = session.exec(select(Account.role, func.count()).where(Account.active).group_by(Account.role)).all()
-    rows = [(_ROLES.get(role, role), str(count)) for role, count in sorted(counted)]
-    yield from ("", "## 谁可以使用", "", *_table(("角色", "账号数"), rows))
+    rows = [(ROLE_NAMES[role].zh, str(count)) for role, count in sorted(counted)]
+    yield from ("", "## 谁可以使用", "", *_table(("角色", "账号数"), rows), "", "管理员看不到个人记录。")
 
 
 def _given(session: Session, node: Node) -> Iterator[str]:
     yield from ("", "## 向外提供", "", "个人记录不向外提供。提供的是经保护、审批并签名的人数：", "")
-    cells = func.sum(LedgerEntry.published), func.sum(LedgerEntry.withheld)
-    published = session.exec(select(LedgerEntry.audience, func.count(), *cells).group_by(LedgerEntry.audience)).all()
-    readers = {"all": "联合体全体成员", "hub": "汇总节点"}
-    rows = [(readers.get(to, to), str(count), str(shown), str(hidden)) for to, count, shown, hidden in published]
+    ledger, rows = whole_ledger(session, node), []
+    for audience, reader in (("all", "联合体全体成员"), ("hub", "汇总节点")):
+        told = [entry for entry in ledger if entry.audience == audience]
+        counts = len(told), sum(entry.published for entry in told), sum(entry.withheld for entry in told)
+        if told:
+            rows.append((reader, *map(str, counts)))
     yield from _table(("提供给", "发布份数", "公开的数字", "不公开的数字"), rows or [("尚未发布", "0", "0", "0")])
-    yield ""
+    yield from ("", "- 活动通知由经办人撰写，内容（可能有联系人）发给全体成员")
     for federation in session.exec(select(Federation)).all():
         members = session.exec(
             select(func.count()).select_from(Peer).where(Peer.federation == federation.id, Peer.status == ACTIVE)
@@ -182,12 +177,11 @@ def _risks(node: Node) -> Iterator[str]:
     yield from ("", "## 风险与措施", "", *_table(("风险", "已采取的措施", "仍然存在的"), rows))
 
 
-def _measures(node: Node) -> Iterator[str]:
+def _measures(session: Session, node: Node) -> Iterator[str]:
     settings = node.settings
     files = [path for path in key_files(node.folder, settings.keys) if path.is_file()]
     locked = sum(is_locked(path.read_bytes()) for path in files)
-    with node.database.read() as session:
-        backed_up = session.get(Meta, BACKED_UP) is not None
+    backed_up = session.get(Meta, BACKED_UP) is not None
     yield from ("", "## 保护措施", "")
     yield f"- 密钥文件 {len(files)} 个，其中 {locked} 个用口令加密；密钥备份：{'已做' if backed_up else '未做'}"
     tls = "HTTPS" if settings.server.tls_certificate else "本程序未启用 HTTPS"
@@ -200,9 +194,9 @@ def _measures(node: Node) -> Iterator[str]:
 
 
 def _incidents(session: Session) -> Iterator[str]:
-    entries = session.exec(select(AuditEntry.action).where(col(AuditEntry.action).in_(_INCIDENTS))).all()
-    counted = Counter(entries)
-    rows = [(title, str(counted[action])) for action, title in _INCIDENTS.items()]
+    incidents = select(AuditEntry.action, func.count()).where(col(AuditEntry.action).in_(_INCIDENTS))
+    counted = dict(session.exec(incidents.group_by(AuditEntry.action)).all())
+    rows = [(title, str(counted.get(action, 0))) for action, title in _INCIDENTS.items()]
     yield from ("", "## 事件（审计日志条目数）", "", *_table(("事件", "条数"), rows), "", _blank("其他事件与处置"))
 
 

@@ -105,6 +105,36 @@ def test_a_note_on_a_locked_database_says_so(database_url: str, monkeypatch: pyt
     database.close()
 
 
+def test_on_a_locked_database_those_who_note_wait_once_together(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL waits for row locks only")
+    monkeypatch.setattr("node.db.BUSY_SECONDS", 0.5)
+    database = Database(database_url)
+    database.create_tables()
+    together, turns = threading.Barrier(THREADS), 0
+    take_turn = database._note_all
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        take_turn()
+
+    monkeypatch.setattr(database, "_note_all", count)
+
+    def note(_: int) -> str:
+        together.wait()
+        with pytest.raises(StorageError) as caught:
+            database.note(lambda _: None)
+        return caught.value.code
+
+    with database.write(), ThreadPoolExecutor(THREADS) as threads:
+        assert {*threads.map(note, range(THREADS))} == {"database-locked"}
+    assert turns < THREADS // 2, "each would have waited behind all others"
+    database.close()
+
+
 def test_notes_of_many_threads_are_each_kept_or_refused_alone(database: Database) -> None:
     put = Prepared(
         text("INSERT INTO used_nonce (origin, nonce, expires_at) VALUES (:origin, :nonce, :at)").bindparams(

@@ -31,14 +31,7 @@ from node.exchange.restarts import note_restart
 from node.exchange.thinning import thin_out
 from node.stream.log import log_generation, log_root, log_size
 from node.stream.memberlist import list_version
-from node.stream.models import (
-    Cosigned,
-    Federation,
-    OwnCheckpoint,
-    Peer,
-    WitnessAsk,
-    WitnessedLog,
-)
+from node.stream.models import Cosigned, Federation, OwnCheckpoint, Peer, WitnessAsk, WitnessedLog
 from node.stream.service import find_member
 from node.stream.standing import active_at
 
@@ -148,7 +141,7 @@ def cosign(
     if row is not None and not anew:
         _check_audit(session, node, federation, row, offered)
     at = node.clock()
-    stands = row is not None and (not anew or row.alarm == AUDIT_CUT)  # what has grown again was cut all the same
+    stands = row if row and (not anew or row.alarm == AUDIT_CUT) else None  # what has grown again was cut all the same
     if row is not None and anew:
         note_restart(session, federation, row, offered, at)
     session.merge(
@@ -162,8 +155,8 @@ def cosign(
             audit_size=offered.audit_size,
             audit_head=offered.audit_head,
             seen_at=at,
-            alarm=row.alarm if row and stands else "",
-            alarm_at=row.alarm_at if row and stands else None,
+            alarm=stands.alarm if stands else "",
+            alarm_at=stands.alarm_at if stands else None,
         )
     )
     # A clock that is behind must not make it look older than what it cosigns; later is never more than it saw.

@@ -17,10 +17,7 @@ from federation.client import Link
 from federation.envelope import CHECKPOINT_TYPE, COSIGNATURE_TYPE, read_envelope
 from federation.errors import NetworkError, TrustError
 from federation.request import Request
-from federation.statements import (
-    Checkpoint,
-    open_checkpoint,
-)
+from federation.statements import Checkpoint, open_checkpoint
 from federation.validation import check_schema
 from federation.witness import NO_LONGER_COUNTING
 from node.context import Node

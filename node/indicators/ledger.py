@@ -45,12 +45,17 @@ def list_ledger(node: Node, actor: Actor) -> list[LedgerEntry]:
     """Return all entries, oldest first."""
     check_permission(actor, "release.read")
     with node.database.write() as session:
-        held = set(session.exec(select(LedgerEntry.record_id)).all())
-        for record in list_published(session, node):
-            if record.id not in held:
-                enter_record(session, record)
-        session.flush()
-        return list(session.exec(select(LedgerEntry).order_by(col(LedgerEntry.position))).all())
+        return whole_ledger(session, node)
+
+
+def whole_ledger(session: Session, node: Node) -> list[LedgerEntry]:
+    """Enter what was published before there was a ledger, and return all entries, oldest first."""
+    held = set(session.exec(select(LedgerEntry.record_id)).all())
+    for record in list_published(session, node):
+        if record.id not in held:
+            enter_record(session, record)
+    session.flush()
+    return list(session.exec(select(LedgerEntry).order_by(col(LedgerEntry.position))).all())
 
 
 def export_ledger(node: Node, actor: Actor) -> list[tuple[str, bytes]]:

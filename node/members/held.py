@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import union
 from sqlmodel import Session, SQLModel, col, func, select
 
+from federation.catalogue import UNKNOWN
 from federation.errors import Text
 from node.members.models import MemberSpell, PersonFact, PersonLink, StaffSpell
 
-UNKNOWN = "_U"
 BOOKKEEPING = frozenset({"id", "person_id", "learnt", "unlearnt"})  # which row of whom, and since when it is believed
 
 
@@ -82,10 +83,8 @@ def count_held(session: Session) -> list[HeldCount]:
 
 def count_persons(session: Session) -> int:
     """Return of how many persons this node holds anything now."""
-    found: set[str] = set()
-    for model in HELD:
-        found.update(session.exec(select(_column(model, "person_id")).where(_column(model, "unlearnt").is_(None))))
-    return len(found)
+    held = [select(_column(model, "person_id")).where(_column(model, "unlearnt").is_(None)) for model in HELD]
+    return session.exec(select(func.count()).select_from(union(*held).subquery())).one()
 
 
 def _count(session: Session, model: type[SQLModel], name: str) -> int:

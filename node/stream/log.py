@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select
-from sqlalchemy import select as core_select
 from sqlmodel import Session, col
 
 from federation.log import extend, prove_consistency, prove_inclusion, root_of
@@ -23,7 +22,7 @@ COUNTER = "leaf"
 GENERATION = "log generation"  # by federation: 0 until a restore; then the second at which the log began anew
 
 # statements of every record
-_READ = Prepared(core_select(col(LogNode.hash)).where(col(LogNode.place) == bindparam("at")))
+_READ = Prepared(select(col(LogNode.hash)).where(col(LogNode.place) == bindparam("at")))
 _APPEND = Prepared(insert(LogNode).values(place=bindparam("at"), hash=bindparam("value")))
 _LEAF = Prepared(insert(LogLeaf).values(index=bindparam("at"), record_id=bindparam("record"), salt=bindparam("salted")))
 

@@ -10,12 +10,11 @@ from node.web.pages import PageRoute, page
 from node.web.visitors import GuestOf
 
 router = APIRouter(route_class=PageRoute)
-PATH = "/my-data"
 
 
-@router.get(PATH)
+@router.get("/my-data")
 def my_data(request: Request, visitor: GuestOf) -> Response:
-    """Tell."""
+    """Tell it from the settings and the list of fields alone."""
     settings = visitor.node.settings
     return page(
         request,
@@ -25,5 +24,4 @@ def my_data(request: Request, visitor: GuestOf) -> Response:
         contact=settings.privacy.contact,
         two_persons=settings.privacy.approval == "two-person",
         insiders=settings.privacy.insiders,
-        school=settings.node.name,
     )

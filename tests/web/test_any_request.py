@@ -1,7 +1,7 @@
 """Whatever is sent to any route, by anybody: an answer or a refusal in words, never a failure of ours.
 
 The requests are made by schemathesis from what FastAPI says of each route, and, for the pages' forms, of which it says
-nothing, from the names that our forms use. GONGHUI_SOAK=1 sends thirty of each instead of three.
+nothing, from the names that our forms use. GONGHUI_SOAK=1 sends sixty of each instead of three.
 """
 
 import os
@@ -23,7 +23,7 @@ from node.db import Database
 from tests.web.conftest import Browser
 
 Open = Callable[..., Browser]
-EXAMPLES = 30 if os.environ.get("GONGHUI_SOAK") else 3
+EXAMPLES = 60 if os.environ.get("GONGHUI_SOAK") else 3
 FIELDS: tuple[str, ...] = (
     "name",
     "role",
