@@ -126,8 +126,8 @@ class _Groups:
             self.above[self.root(key)] = self.root(unknown[0])
 
 
-def _ranges(part: Problem) -> dict[Key, tuple[int, int | None]] | None:
-    """Return the counts left to each withheld cell, as wide as its class demands or as wide as they are.
+def look_at(part: Problem) -> Outsider | None:
+    """Return what an outsider can tell of a component, its cells by their places in `part.cells`.
 
     None where no table of counts fits what was said.
     """
@@ -145,9 +145,17 @@ def _ranges(part: Problem) -> dict[Key, tuple[int, int | None]] | None:
     exact = [value if known is None else float(known) for value, known in zip(values, fixed, strict=True)]
     outsider = Outsider(exact, [0] * len(exact), relations, believed)
     outsider.withhold(place for place, known in enumerate(fixed) if known is None)
+    return outsider
+
+
+def _ranges(part: Problem) -> dict[Key, tuple[int, int | None]] | None:
+    """Return the counts left to each withheld cell, as wide as its class demands or as wide as they are."""
+    outsider = look_at(part)
+    if outsider is None:
+        return None
     found = {}
     for place, cell in enumerate(part.cells):
-        if fixed[place] is None and (cell.past == HELD or cell.minimum):
+        if place in outsider.unknown and (cell.past == HELD or cell.minimum):
             outsider.find_binding(place, cell.width)
             found[cell.key] = outsider.range_of(place)
     return found

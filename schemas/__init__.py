@@ -28,8 +28,8 @@ def load_schema(name: str) -> dict[str, Any]:
 
 @cache
 def load_data(name: str) -> bytes:
-    """Return the bytes of `catalogue` or `codelists`; raise KeyError for any other name."""
-    if name not in {"catalogue", "codelists"}:
+    """Return the bytes of `catalogue`, `codelists` or `families`; raise KeyError for any other name."""
+    if name not in {"catalogue", "codelists", "families"}:
         raise KeyError(name)
     return (resources.files(__name__) / f"{name}.json").read_bytes()
 
