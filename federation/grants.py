@@ -31,7 +31,7 @@ NO_GRANT = "grant-missing"
 NODE_PREFIX, GROUP_PREFIX = "node:", "group:"
 NODES, TOTALS = "nodes", "totals"
 HUB_KINDS = frozenset({"member-list", "review"})  # only the hub may say these, whether grants are known or not
-KINDS = ("group-key", "member-list", "notice", "release", "review")
+KINDS = ("group-key", "member-list", "notice", "release", "review", "sum")
 MAX_GRANTS_BYTES = 262_144
 
 

@@ -15,6 +15,7 @@ from node.exchange.shared import take_release, withdraw_release
 from node.stream.models import StoredRecord
 from node.stream.peers import MEMBER_LIST, take_member_list
 from node.stream.sealed import take_group_key
+from node.totals.board import take_sum
 
 Handler = Callable[[Session, StoredRecord, dict[str, Any]], None]
 
@@ -27,4 +28,5 @@ HANDLERS: Mapping[str, Handler] = {
     "release": take_release,
     "release:withdraw": withdraw_release,
     "review": take_review,
+    "sum": take_sum,
 }

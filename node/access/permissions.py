@@ -25,12 +25,13 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
             "release.read",
             "release.approve",
             "paper.write",
+            "total.consent",
             "release.prepare",
             "notice.write",
             "quarantine.read",
         }
     ),
-    ANALYST: frozenset(_READ | {"release.read", "review.write", "matrix.read", "quarantine.read"}),
+    ANALYST: frozenset(_READ | {"release.read", "review.write", "total.begin", "matrix.read", "quarantine.read"}),
     ADMIN: frozenset(
         _READ
         | {
@@ -44,6 +45,8 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
             "key.write",
             "matrix.read",
             "paper.write",
+            "total.begin",
+            "total.vouch",
         }
     ),
 }

@@ -13,6 +13,7 @@ from federation.evidence import FindMember, read_key_file
 from federation.history import History
 from federation.keys import public_pem
 from node import papers
+from node.cli import totals
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
 from node.indicators import ledger as service
@@ -218,3 +219,6 @@ def _write_paper(state: State, kind: str, out: Path, *, as_json: bool) -> None:
         print_json({"file": str(out), "title": paper.title, "sha256": paper.digest, "blanks": blanks})
         return
     OUT.print(f"{paper.title}：{out}；还有 {blanks} 处请填写 / {blanks} blanks are left to a person", highlight=False)
+
+
+totals.add_to(app)

@@ -17,6 +17,7 @@ _KINDS = {
     "release": Text("发布", "release"),
     "notice": Text("活动通知", "event notice"),
     "review": Text("审核意见", "review"),
+    "sum": Text("合计步骤", "step of a total"),
     "member-list": Text("成员名单", "member list"),
     "group-key": Text("组密钥", "group key"),
 }

@@ -31,6 +31,7 @@ _GROUPS = {
     "paper": Text("个人信息保护文件", "Privacy papers"),
     "release": Text("发布", "Releases"),
     "review": Text("审核", "Reviews"),
+    "total": Text("合计", "Totals"),
     "record": Text("条目", "Records"),
     "outbox": Text("发送", "Sending"),
     "bundle": Text("数据包", "Bundles"),

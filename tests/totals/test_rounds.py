@@ -1,0 +1,196 @@
+"""Rounds of twelve colleges and two aggregators: exact totals, or a clear state and never a wrong total."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.errors import Conflict, NotPermitted
+from federation.rounds import CLOSE, CONTRIBUTE, PARTIAL, TOTAL, VERIFY
+from federation.secretsum import OPENED
+from node.totals import service, vault
+from node.totals.board import load_board
+from tests.cli.conftest import Gonghui
+from tests.conftest import LONG
+from tests.releases.conftest import ANN, BEN
+from tests.totals.conftest import FAMILY, PERIOD, ROOT, Province
+
+
+def secrets_of(province: Province) -> list[str]:
+    return [path.name for node in province.nodes for path in (node.folder / vault.FOLDER).glob("*")]
+
+
+def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
+    province: Province,
+    gonghui: Gonghui,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "token").write_text(BEN.name, encoding="utf-8")
+    token = ("--token-file", tmp_path / "token")
+    college = ("--config", province.colleges[0].folder / "config.toml", *token, "privacy")
+    assert "不参加" not in gonghui(*college, "contribute", "status").out
+    assert "尚未发起" in gonghui(*college, "open", "--period", PERIOD).out
+    assert province.begin() == 1
+    said = [step for _, step in province.run()]
+    assert (said.count(CONTRIBUTE), said.count(VERIFY), said.count(CLOSE), said.count(TOTAL)) == (12, 12, 2, 2)
+    truth = province.truth()
+    for node in (province.hub, province.second, province.colleges[0], province.colleges[11]):
+        look = province.look(node)
+        assert (look.state, look.destroyed, len(look.contributors)) == (OPENED, True, 12)
+        assert len(look.published) > 30
+        assert all(truth[name] == value for name, value in look.published.items()), "error 0"
+        assert {*look.withheld}.isdisjoint(look.published)
+    assert secrets_of(province) == [], "round keys are destroyed"
+    said_by_command = gonghui(*college, "open", "--period", PERIOD, "--json")
+    assert said_by_command.code == 0, said_by_command.error
+    told = {(cell["indicator"], cell["dims"]): cell["value"] for cell in said_by_command.json["published"]}
+    assert told == province.look(province.hub).published
+    assert gonghui(*college, "open", "--period", "2025-09").code == 3
+    assert gonghui(*college, "aggregate", "--period", PERIOD).code == 4
+    with pytest.raises(Conflict, match="attempt-open"):
+        province.begin()
+
+
+@pytest.mark.skipif(not LONG, reason="long form: make soak")
+def test_an_aggregator_that_is_down_between_any_two_steps_holds_the_round_up_and_spoils_nothing(
+    province: Province,
+) -> None:
+    province.begin()
+    for _ in range(20):
+        province.run(without=(province.second,))
+        province.spread()
+        if not service.advance(province.second):
+            break
+        files = [path for path in (province.second.folder / vault.FOLDER).glob("*") if path.is_file()]
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
+    province.run()
+    look = province.look(province.colleges[3])
+    assert look.state == OPENED
+    assert all(province.truth()[name] == value for name, value in look.published.items())
+
+
+class LiesOfItsSum(service.Turn):
+    """Adds one to a cell of every share before it commits to the sum."""
+
+    def _shares(self, round_: Any, held: vault.Held) -> dict[str, Any]:
+        shares = super()._shares(round_, held)
+        first = sorted(shares)[0]
+        shares[first] = shares[first].copy()
+        shares[first][3] += 1
+        return shares
+
+    def _values(self, round_: Any, held: vault.Held) -> dict[str, Any] | None:
+        self._shares = super()._shares  # type: ignore[method-assign]  # it passes the tests with what was sent
+        return super()._values(round_, held)
+
+
+class ChangesItsMind(service.Turn):
+    """Sends another partial sum than the one it committed to."""
+
+    def _partial(self, round_: Any, held: vault.Held) -> dict[str, Any] | None:
+        honest = self._shares
+
+        def shares(*arguments: Any) -> dict[str, Any]:
+            found = honest(*arguments)
+            first = sorted(found)[0]
+            found[first] = found[first].copy()
+            found[first][0] += 5
+            return found
+
+        self._shares = shares  # type: ignore[method-assign, assignment]
+        return super()._partial(round_, held)
+
+
+@pytest.mark.parametrize(("place", "liar"), [(0, LiesOfItsSum), (1, ChangesItsMind)])
+def test_a_sum_that_an_aggregator_changed_is_shown_by_nobody(
+    province: Province, liar: type[service.Turn], place: int, attack: Callable[..., None]
+) -> None:
+    province.begin()
+    liars = {province.nodes[place].node_id: liar}
+    province.run(liars=liars)
+    looks = [province.look(node) for node in province.nodes]
+    assert {look.state for look in looks} == {"destroyed"}
+    assert all(look.published == {} for look in looks)
+    assert secrets_of(province) == []
+    with pytest.raises(Conflict, match="attempt-open"):
+        province.begin()
+    attack(
+        "one aggregator of a real federation, which changes its sum",
+        product="no node shows a total",
+        control="-",
+    )
+
+
+class OwnFigures(service.Turn):
+    """Contributes other counts than those it has released."""
+
+    def _counts(self) -> dict[tuple[str, str], int]:
+        return {name: value + 7 for name, value in super()._counts().items()}
+
+
+def test_a_contribution_that_contradicts_its_release_is_found_before_anything_is_opened(province: Province) -> None:
+    province.begin()
+    said = province.run(liars={province.colleges[5].node_id: OwnFigures})
+    look = province.look(province.hub)
+    assert look.reason == "contribution-contradicts"
+    assert PARTIAL not in {step for _, step in said}
+
+
+@pytest.mark.skipif(not LONG, reason="long form: make soak")
+def test_an_aggregator_that_lost_its_keys_gives_up_and_the_next_attempt_is_exact(province: Province) -> None:
+    province.begin()
+    province.run(without=tuple(province.colleges[6:]))
+    for path in (province.second.folder / vault.FOLDER).glob("*"):
+        path.unlink()
+    with pytest.raises(Conflict, match="attempt-open"):
+        province.begin()
+    province.run()
+    look = province.look(province.hub)
+    assert (look.attempt, look.reason, look.published) == (1, "round-key-lost", {})
+    assert province.begin() == 2
+    province.run()
+    look = province.look(province.colleges[0])
+    assert (look.attempt, look.state) == (2, OPENED)
+    assert all(province.truth()[name] == value for name, value in look.published.items())
+
+
+def test_a_college_that_does_not_come_is_named_and_its_block_left_out(province: Province) -> None:
+    missing = province.colleges[2]
+    province.begin()
+    province.run(without=(missing,))
+    look = province.look(province.hub)
+    assert (look.state, look.awaited) == ("collecting", (missing.node_id,))
+    service.give_up(province.hub, ROOT, FAMILY, PERIOD)
+    province.run(without=(missing,))
+    assert province.look(province.second).state == "destroyed"
+    assert service.begin(province.hub, ROOT, FAMILY, PERIOD, leave_out=[missing.node_id]) == 2
+    province.run(without=(missing,))
+    look = province.look(province.hub)
+    assert look.state == OPENED
+    assert len(look.contributors) == 6
+    assert missing.node_id not in look.contributors
+
+
+def test_a_hub_cannot_vouch_for_whom_it_has_invented(province: Province) -> None:
+    """Without the second body's word there is no block; with five of its words neither."""
+    service.vouch(province.second, ROOT, FAMILY, [college.node_id for college in province.colleges[:5]])
+    province.spread()
+    with pytest.raises(Conflict, match="cohort-too-small"):
+        province.begin()
+
+
+def test_each_role_says_only_what_is_its_own(province: Province) -> None:
+    college = province.colleges[0]
+    with pytest.raises(NotPermitted, match="not-permitted"):
+        service.consent(college, ANN, FAMILY, on=True)
+    with pytest.raises(NotPermitted, match="not-second-body"):
+        service.vouch(college, ROOT, FAMILY, [college.node_id])
+    with pytest.raises(NotPermitted, match="not-hub"):
+        service.begin(college, ROOT, FAMILY, PERIOD)
+    with pytest.raises(Conflict, match="aggregator-contributes"):
+        service.consent(province.hub, BEN, FAMILY, on=True)
+    service.consent(college, BEN, FAMILY, on=False)
+    with college.database.read() as session:
+        assert college.node_id not in load_board(session, college, FAMILY).consenting()
