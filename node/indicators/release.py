@@ -27,6 +27,7 @@ from node.db import last_number, lock_number
 from node.indicators.addressees import list_due
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, Order, draft_contents
+from node.indicators.frozen import check_not_frozen
 from node.indicators.ledger import enter_record
 from node.indicators.models import Release, ReleaseItem, ReleaseRecord
 from node.indicators.past import digest_of, list_published, load_past
@@ -64,6 +65,7 @@ def prepare(
     reason = reason.strip()
     with node.database.write() as session:
         lock_number(session, "data")  # prepare and approve one after the other: a decision is never overtaken
+        check_not_frozen(session, node, period.label)
         published = find_published(session, period.label)
         _check_reason(published, reason)
         known_at, at = last_number(session, "data"), node.clock()
@@ -119,6 +121,7 @@ def approve(node: Node, actor: Actor, release_id: str, digests: Iterable[str], *
         _check_state(release, "approve")
         is_first = release.state == DRAFT
         if is_first:
+            check_not_frozen(session, node, release.period)
             _check_newest(session, release)
             _check_past(session, node, release)
         _check_second_person(node, actor, release)

@@ -21,6 +21,7 @@ from node.indicators.models import Figure
 from node.stream.models import Federation, Peer, StoredRecord
 from node.totals import service
 from node.totals.board import load_board
+from node.totals.turns import Turn
 from tests.cli.conftest import gonghui  # noqa: F401  a fixture
 from tests.releases.conftest import ANN, BEN, Office, roster_text
 
@@ -92,7 +93,7 @@ class Province:
                             inbox.receive(session, node, row.envelope, HANDLERS, via="pull")
 
     def run(
-        self, *, without: tuple[Node, ...] = (), liars: Mapping[str, type[service.Turn]] | None = None
+        self, *, without: tuple[Node, ...] = (), liars: Mapping[str, type[Turn]] | None = None
     ) -> list[tuple[str, str]]:
         """Let everybody who is there say what is his turn, until nobody has anything to say; `liars` in their way."""
         said: list[tuple[str, str]] = []
@@ -104,7 +105,7 @@ class Province:
                 return said
             said += steps
 
-    def advance(self, node: Node, liars: Mapping[str, type[service.Turn]]) -> list[str]:
+    def advance(self, node: Node, liars: Mapping[str, type[Turn]]) -> list[str]:
         if node.node_id not in liars:
             return service.advance(node)
         with node.database.write() as session:

@@ -12,9 +12,10 @@ from federation.rounds import CLOSE, CONTRIBUTE, PARTIAL, TOTAL, VERIFY
 from federation.secretsum import OPENED
 from node.totals import service, vault
 from node.totals.board import load_board
+from node.totals.turns import Turn
 from tests.cli.conftest import Gonghui
 from tests.conftest import LONG
-from tests.releases.conftest import ANN, BEN
+from tests.releases.conftest import ANN, BEN, Office
 from tests.totals.conftest import FAMILY, PERIOD, ROOT, Province
 
 
@@ -43,6 +44,8 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
         assert all(truth[name] == value for name, value in look.published.items()), "error 0"
         assert {*look.withheld}.isdisjoint(look.published)
     assert secrets_of(province) == [], "round keys are destroyed"
+    with pytest.raises(Conflict, match="period-frozen"):  # beside a total a correction would tell what it hides
+        Office(province.colleges[1], province.federation).prepare(PERIOD, reason="更正")
     said_by_command = gonghui(*college, "open", "--period", PERIOD, "--json")
     assert said_by_command.code == 0, said_by_command.error
     told = {(cell["indicator"], cell["dims"]): cell["value"] for cell in said_by_command.json["published"]}
@@ -71,7 +74,7 @@ def test_an_aggregator_that_is_down_between_any_two_steps_holds_the_round_up_and
     assert all(province.truth()[name] == value for name, value in look.published.items())
 
 
-class LiesOfItsSum(service.Turn):
+class LiesOfItsSum(Turn):
     """Adds one to a cell of every share before it commits to the sum."""
 
     def _shares(self, round_: Any, held: vault.Held) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class LiesOfItsSum(service.Turn):
         return super()._values(round_, held)
 
 
-class ChangesItsMind(service.Turn):
+class ChangesItsMind(Turn):
     """Sends another partial sum than the one it committed to."""
 
     def _partial(self, round_: Any, held: vault.Held) -> dict[str, Any] | None:
@@ -105,7 +108,7 @@ class ChangesItsMind(service.Turn):
 
 @pytest.mark.parametrize(("place", "liar"), [(0, LiesOfItsSum), (1, ChangesItsMind)])
 def test_a_sum_that_an_aggregator_changed_is_shown_by_nobody(
-    province: Province, liar: type[service.Turn], place: int, attack: Callable[..., None]
+    province: Province, liar: type[Turn], place: int, attack: Callable[..., None]
 ) -> None:
     province.begin()
     liars = {province.nodes[place].node_id: liar}
@@ -123,7 +126,7 @@ def test_a_sum_that_an_aggregator_changed_is_shown_by_nobody(
     )
 
 
-class OwnFigures(service.Turn):
+class OwnFigures(Turn):
     """Contributes other counts than those it has released."""
 
     def _counts(self) -> dict[tuple[str, str], int]:
@@ -135,6 +138,8 @@ def test_a_contribution_that_contradicts_its_release_is_found_before_anything_is
     said = province.run(liars={province.colleges[5].node_id: OwnFigures})
     look = province.look(province.hub)
     assert look.reason == "contribution-contradicts"
+    with pytest.raises(Conflict, match="release-unchanged"):  # given up: not frozen any more
+        Office(province.colleges[5], province.federation).prepare(PERIOD, reason="更正")
     assert PARTIAL not in {step for _, step in said}
 
 
