@@ -4,36 +4,14 @@ from typing import Annotated
 
 import typer
 
-from federation.errors import Text
 from federation.family import find_family
 from node.cli.state import OUT, State, print_json, print_table
 from node.totals import service
+from node.totals.words import CONSENT, STATES
 
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
 Family = Annotated[str, typer.Option(help="指标族 / the family of indicators")]
 Period = Annotated[str, typer.Option(help="期间，如 2025U / the period")]
-
-# What each party can see, in an officer's words.
-CONSENT = Text(
-    "参加后，本校的完整表被拆成两份随机数，分别加密给汇总节点和第二汇总方；任何一方单独看到的只是随机数。"
-    "双方把各校的份额相加后才得到合计，并只公布由各校公开标记算得可以公布的合计。参加的各校能看到全部打开的合计，"
-    "用来核对合计没有被改动。若两个汇总方串通，他们能看到本校的数；合计完成后双方销毁密钥并签名声明。",
-    "Your table is split into two lots of random numbers, one sealed to the hub, one to the second body; either alone "
-    "sees random numbers. Only the sum over many nodes is put together, and of it only such totals are published as "
-    "public flags allow. Contributors see all opened totals, to verify them. If both aggregators collude they can see "
-    "your figures; when the total is done both destroy their keys and say so under signature.",
-)
-_STATES = {
-    "": Text("尚未发起", "not begun"),
-    "collecting": Text("收集份额", "collecting"),
-    "closed": Text("已收齐", "closed"),
-    "tested": Text("检验通过", "tested"),
-    "exchanged": Text("部分和已交换", "partial sums exchanged"),
-    "opened": Text("合计已打开并核实", "opened and verified"),
-    "refused": Text("已放弃", "given up"),
-    "spoiled": Text("合计被改动，不显示", "spoiled, not shown"),
-    "destroyed": Text("已结束，密钥已销毁", "over, keys destroyed"),
-}
 
 
 def contribute(
@@ -98,7 +76,7 @@ def _show(state: State, family: str, period: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json())
         return
-    said = _STATES[found.state].in_language(state.language)
+    said = STATES[found.state].in_language(state.language)
     OUT.print(
         f"{find_family(family).name.in_language(state.language)} {period} · 第 {found.attempt} 次 / attempt · {said}"
         f"{' · ' + found.reason if found.reason else ''}",

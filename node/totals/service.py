@@ -14,6 +14,7 @@ from federation.catalogue import load_catalogue
 from federation.cohort import Cohort, cut_blocks, read_cohort
 from federation.errors import Conflict, NotPermitted, TrustError
 from federation.family import (
+    Family,
     Layout,
     check_told,
     find_family,
@@ -163,6 +164,35 @@ def look(node: Node, actor: Actor, family: str, period: str) -> Standing:
         return standing(session, node, family, period)
 
 
+@dataclass(frozen=True)
+class Overview:
+    """A family as one node sees it. `role`: hub, second or contributor."""
+
+    family: Family
+    role: str
+    contributes: bool
+    consenting: int
+    vouched: int
+    periods: tuple[Standing, ...]  # newest first
+
+
+def overview(node: Node, actor: Actor) -> list[Overview]:
+    """Return every family and where its totals stand; raise NotPermitted, Conflict where there is no second body."""
+    check_permission(actor, "indicator.read")
+    found = []
+    with node.database.read() as session:
+        for family in load_families().values():
+            board = load_board(session, node, family.id)
+            roles = dict(zip(board.aggregators, ("hub", "second"), strict=True))
+            periods = sorted({item.period for item in board.all if item.period}, reverse=True)
+            consenting = board.consenting()
+            told = tuple(standing(session, node, family.id, period) for period in periods)
+            role, on = roles.get(node.node_id, "contributor"), node.node_id in consenting
+            known = len(consenting & board.vouched())
+            found.append(Overview(family, role, on, len(consenting), known, told))
+    return found
+
+
 def standing(session: Session, node: Node, family: str, period: str) -> Standing:
     """Return where a period's total stands; raise InputRefused or Conflict."""
     board = load_board(session, node, family)
@@ -253,6 +283,13 @@ def _is_told(layout: Layout, released: Publication | None) -> bool:
     except Conflict:
         return False
     return released is not None
+
+
+def names_of(node: Node) -> dict[str, str]:
+    """Return the members' names by their ids."""
+    with node.database.read() as session:
+        home = get_home(session, node)
+        return dict(session.exec(select(Peer.id, Peer.name).where(Peer.federation == home.id)).all())
 
 
 def _peers(session: Session, federation: str) -> list[Peer]:

@@ -16,6 +16,7 @@ from node.web import (
     signing,
     sticks,
     sync,
+    totals,
     trail,
     users,
 )
@@ -29,6 +30,7 @@ _MODULES = (
     releases,
     matrix,
     notices,
+    totals,
     sync,
     sticks,
     peers,

@@ -21,6 +21,10 @@ DONE: Mapping[str, Text] = {
         "审核意见已签名，对方下次同步时收到。",
         "The review is signed; its college reads it with its next synchronisation.",
     ),
+    "total-consent": Text("已签名，下次同步时各方可见。", "Signed; the others see it with the next synchronisation."),
+    "total-begun": Text(
+        "合计已发起，各方随同步自动进行。", "The total is begun; the rest runs with each synchronisation."
+    ),
     "notice-published": Text("活动通知已发布。", "The event is published."),
     "notice-updated": Text("活动通知已更新。", "The event is updated."),
     "notice-cancelled": Text("活动已取消。", "The event is cancelled."),

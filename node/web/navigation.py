@@ -29,6 +29,7 @@ class Link:
 ENTRIES = (
     Entry("/", Text("首页", "Home"), ""),
     Entry("/indicators", Text("共享指标", "Indicators"), "indicator.read", ("/indicators",)),
+    Entry("/totals", Text("合计", "Totals"), "indicator.read", ("/totals",)),
     Entry("/imports", Text("数据导入", "Data"), "data.import", ("/imports",)),
     Entry("/releases", Text("发布", "Releases"), "release.prepare", ("/releases",)),
     Entry("/matrix", Text("报送情况", "Reports"), "matrix.read", ("/matrix",), hub_only=True),
@@ -42,7 +43,7 @@ ENTRIES = (
 )
 
 
-_OF_A_FEDERATION = ("/indicators", "/sync", "/sticks", "/peers", "/quarantine", "/records")
+_OF_A_FEDERATION = ("/indicators", "/totals", "/sync", "/sticks", "/peers", "/quarantine", "/records")
 
 
 def choices_of(visitor: Visitor, path: str) -> list[Link]:

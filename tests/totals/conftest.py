@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from sqlmodel import select
 
 from federation.keys import new_identifier, public_pem
@@ -22,12 +23,14 @@ from node.stream.models import Federation, Peer, StoredRecord
 from node.totals import service
 from node.totals.board import load_board
 from node.totals.turns import Turn
+from tests.access.conftest import PASSWORD
 from tests.cli.conftest import gonghui  # noqa: F401  a fixture
 from tests.releases.conftest import ANN, BEN, Office, roster_text
 
 ROOT = Actor("a-root", "root", ADMIN)
 FAMILY, PERIOD = "staff", "2025U"
 COLLEGES = 12
+QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 def make(folder: Path, name: str) -> Node:
@@ -36,10 +39,8 @@ def make(folder: Path, name: str) -> Node:
     with node.database.write() as session:
         for actor in (ANN, BEN, ROOT):
             token = digest_of(actor.name)
-            account = Account(
-                id=actor.account_id, name=actor.name, role=actor.role, token_digest=token, created_at=node.clock()
-            )
-            session.add(account)
+            values = {"id": actor.account_id, "name": actor.name, "role": actor.role, "token_digest": token}
+            session.add(Account(**values, password_hash=QUICK.hash(PASSWORD), created_at=node.clock()))
     return node
 
 

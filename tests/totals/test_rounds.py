@@ -10,13 +10,16 @@ import pytest
 from federation.errors import Conflict, NotPermitted
 from federation.rounds import CLOSE, CONTRIBUTE, PARTIAL, TOTAL, VERIFY
 from federation.secretsum import OPENED
+from node.app import create_app
 from node.totals import service, vault
 from node.totals.board import load_board
 from node.totals.turns import Turn
+from node.totals.words import CONSENT, STATES
 from tests.cli.conftest import Gonghui
 from tests.conftest import LONG
 from tests.releases.conftest import ANN, BEN, Office
 from tests.totals.conftest import FAMILY, PERIOD, ROOT, Province
+from tests.web.conftest import Browser
 
 
 def secrets_of(province: Province) -> list[str]:
@@ -50,10 +53,30 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
     assert said_by_command.code == 0, said_by_command.error
     told = {(cell["indicator"], cell["dims"]): cell["value"] for cell in said_by_command.json["published"]}
     assert told == province.look(province.hub).published
+    look_at_pages(province, told)
     assert gonghui(*college, "open", "--period", "2025-09").code == 3
     assert gonghui(*college, "aggregate", "--period", PERIOD).code == 4
     with pytest.raises(Conflict, match="attempt-open"):
         province.begin()
+
+
+def look_at_pages(province: Province, told: dict[tuple[str, str], int]) -> None:
+    """Let an approver see totals and step back on the page; let the hub's page begin no second one."""
+    browser = Browser(province.colleges[0], create_app(province.colleges[0]))
+    assert browser.sign_in(BEN.name).status_code == 303
+    page = browser.get("/totals")
+    assert all(f">{value}</td>" in page.text for value in told.values())
+    assert STATES[OPENED].zh in page.text
+    assert CONSENT.zh in page.text
+    page = browser.follow(browser.send(page, "/totals/contribute"))
+    assert "参加合计" in page.text, "he has stepped back, and may come again"
+    browser.client.close()
+    browser = Browser(province.hub, create_app(province.hub))
+    assert browser.sign_in(ROOT.name).status_code == 303
+    refused = browser.send(browser.get("/totals"), "/totals/begin", period=PERIOD)
+    assert refused.status_code == 409
+    assert "同一期不得再开" in refused.text
+    browser.client.close()
 
 
 @pytest.mark.skipif(not LONG, reason="long form: make soak")

@@ -19,7 +19,7 @@ Open = Callable[..., Browser]
 SCRIPT = "<script>alert(1)</script>\"'&"
 PAGES = {
     "admin": ("/", "/users", "/peers", "/sync", "/sticks", "/quarantine", "/audit", "/settings"),
-    "officer": ("/", "/imports", "/imports/new", "/notices", "/notices/new", "/records"),
+    "officer": ("/", "/imports", "/imports/new", "/notices", "/notices/new", "/records", "/totals"),
 }
 
 
