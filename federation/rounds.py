@@ -102,6 +102,14 @@ class Board:
             raise TrustError("cohort-rules", "统计组名册与本联合体不符。", "The cohort is not of this federation.")
         return cohort
 
+    def is_sound(self, period: str) -> bool:
+        """Tell whether a period's cohort, if there is one, keeps its rules and is of today's aggregators."""
+        try:
+            self.cohort(period)
+        except TrustError:
+            return False
+        return True
+
     def attempts(self, period: str) -> int:
         """Return the number of the last attempt that the hub announced."""
         hub = self.aggregators[0]

@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from federation.catalogue import load_catalogue
 from federation.cohort import Cohort, cut_blocks, read_cohort
-from federation.errors import Conflict, NotPermitted, TrustError
+from federation.errors import Conflict, GonghuiError, NotPermitted, StorageError
 from federation.family import (
     Family,
     Layout,
@@ -185,6 +185,7 @@ def overview(node: Node, actor: Actor) -> list[Overview]:
             board = load_board(session, node, family.id)
             roles = dict(zip(board.aggregators, ("hub", "second"), strict=True))
             periods = sorted({item.period for item in board.all if item.period}, reverse=True)
+            periods = [period for period in periods if board.is_sound(period)]
             consenting = board.consenting()
             told = tuple(standing(session, node, family.id, period) for period in periods)
             role, on = roles.get(node.node_id, "contributor"), node.node_id in consenting
@@ -226,8 +227,11 @@ def _advance_once(session: Session, node: Node, family: str) -> list[str]:
     for period in periods:
         turn = Turn(session, node, board, period)
         try:
-            said += turn.aggregate() if node.node_id in board.aggregators else turn.contribute()
-        except TrustError as error:  # what somebody said is wrong: this node says nothing in that round
+            with session.begin_nested():
+                said += turn.aggregate() if node.node_id in board.aggregators else turn.contribute()
+        except StorageError:
+            raise
+        except GonghuiError as error:  # what somebody said is wrong: this node says nothing in that round
             _LOG.warning("total %s/%s: %s", family, period, error.code)
     return said
 

@@ -168,6 +168,8 @@ class Turn:
             return self._say(GIVE_UP, {"reason": self.board.given_up(self.period, self.attempt)})
         if state == SPOILED and not self._own(GIVE_UP):
             return self._say(GIVE_UP, {"reason": "sum-spoiled"})
+        if state in {REFUSED, SPOILED} and self.round is None:  # announced by one alone
+            vault.destroy(self.node, self.board.family, self._name())
         if state in {OPENED, REFUSED, SPOILED, DESTROYED} and not self._own(DESTROY) and self.round:
             vault.destroy(self.node, self.board.family, self._name())
             return self._say(DESTROY, {"round": self.round.digest})

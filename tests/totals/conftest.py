@@ -39,8 +39,9 @@ def make(folder: Path, name: str) -> Node:
     with node.database.write() as session:
         for actor in (ANN, BEN, ROOT):
             token = digest_of(actor.name)
-            values = {"id": actor.account_id, "name": actor.name, "role": actor.role, "token_digest": token}
-            session.add(Account(**values, password_hash=QUICK.hash(PASSWORD), created_at=node.clock()))
+            account = Account(id=actor.account_id, name=actor.name, role=actor.role, created_at=node.clock())
+            account.token_digest, account.password_hash = token, QUICK.hash(PASSWORD)
+            session.add(account)
     return node
 
 
