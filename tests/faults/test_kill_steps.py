@@ -14,7 +14,7 @@ from tests.faults.process import Around
 from tests.faults.steps import AFTER, BEFORE, Stop
 
 PHASES = ("publish", "push", "receive", "serve", "pull")
-SEEDS = range(200) if LONG else range(5)
+SEEDS = range(200) if LONG else range(3)
 Copied = Callable[[Nodes], Nodes]
 Note = Callable[[str, object], None]
 Counts = dict[str, dict[str, int]]

@@ -35,7 +35,7 @@ from tests.federation.test_evidence import FEDERATION, Party, id_of, knows
 
 LONG = bool(os.environ.get("GONGHUI_SOAK"))
 FORM = settings(
-    max_examples=1_500 if LONG else 40,
+    max_examples=1_500 if LONG else 30,
     stateful_step_count=60 if LONG else 30,
     deadline=None,
     database=None,

@@ -23,7 +23,7 @@ from node.db import Database
 from tests.web.conftest import Browser
 
 Open = Callable[..., Browser]
-EXAMPLES = 60 if os.environ.get("GONGHUI_SOAK") else 3
+EXAMPLES = 60 if os.environ.get("GONGHUI_SOAK") else 2
 FIELDS: tuple[str, ...] = (
     "name",
     "role",
@@ -69,7 +69,7 @@ def make_node(make_node: Callable[..., Node], database: Database) -> Callable[..
     return partial(make_node, database=database)
 
 
-@pytest.mark.timeout(3600 if os.environ.get("GONGHUI_SOAK") else 300)
+@pytest.mark.timeout(3600 if os.environ.get("GONGHUI_SOAK") else 200)
 @pytest.mark.parametrize("role", ["admin", "officer", ""])
 def test_no_request_breaks_anything(node: Node, open_browser: Open, role: str) -> None:
     browser = open_browser(role)
