@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlmodel import select
 
 from federation.envelope import join_page, read_envelope, split_page
 from federation.errors import Conflict, TrustError
@@ -18,10 +19,11 @@ from node.access.permissions import SYSTEM
 from node.exchange import inbox
 from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.hub import get_own_federation
+from node.exchange.posting import FULL, _note_full
 from node.exchange.restarts import restart_where_broken
 from node.exchange.status import SYNC_JOB, sync_status
 from node.stream.log import log_generation
-from node.stream.models import Federation, Peer, PeerKey
+from node.stream.models import Federation, OutboxItem, Peer, PeerKey, StoredRecord
 from node.stream.service import find_home
 from tests.exchange.conftest import stranger
 
@@ -186,6 +188,19 @@ def test_a_dead_parent_holds_up_nothing_in_the_other(parents: Parents) -> None:
         territory.world.hub.node_id: "failed",
     }
     assert held_of(industry.world.hub, college, industry.world.federation) == [(1, "current")]
+
+
+def test_a_parent_whose_mailbox_is_full_holds_up_nothing_in_the_other(parents: Parents) -> None:
+    """Two colleges are in both federations: what waits in the one is not on its way less, nor later."""
+    college, neighbour = parents.college, parents.industry.college()
+    for net in (parents.industry, parents.territory):
+        net.world.introduce(college, neighbour)
+        net.world.append(college, 1, stream=f"node:{neighbour.node_id}")
+    territory = parents.territory.world.federation
+    with college.database.write() as session:
+        _note_full(session, college, session.get_one(Peer, (territory, neighbour.node_id)))
+        rows = session.exec(select(StoredRecord.federation, OutboxItem.code).join(OutboxItem)).all()
+    assert dict(rows) == {territory: FULL, parents.industry.world.federation: ""}
 
 
 def test_each_federation_has_its_own_rhythm(parents: Parents) -> None:
