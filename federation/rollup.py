@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-REPORTED, NO_REPORT, NOT_APPLICABLE, KEPT_BACK = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS, as on the wire
+from federation.statuses import DOES_NOT_APPLY, LOWER_BOUND, MISSING, NOT_COMBINED, PARTIAL, VALUE, WITHHELD
 
-VALUE, LOWER_BOUND, PARTIAL, WITHHELD = "value", "lower-bound", "partial", "withheld"
-MISSING, DOES_NOT_APPLY, NOT_COMBINED = "missing", "not-applicable", "not-combined"
+REPORTED, NO_REPORT, NOT_APPLICABLE, KEPT_BACK = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS, as on the wire
 WORDS = {REPORTED: VALUE, NO_REPORT: MISSING, NOT_APPLICABLE: DOES_NOT_APPLY, KEPT_BACK: WITHHELD}  # of one node
 
 SUM, RATIO, COUNT_YES, NONE = "sum", "ratio", "count_yes", "none"

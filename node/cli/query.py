@@ -6,8 +6,9 @@ import typer
 
 from federation.catalogue import load_catalogue
 from federation.errors import Text
+from federation.statuses import STATUSES, marked
 from node.cli.state import OUT, State, print_json, print_table
-from node.exchange.view import PLACE_TEXTS, STATUS_TEXTS, View, ViewRow, read_tables, read_view
+from node.exchange.view import PLACE_TEXTS, View, ViewRow, read_tables, read_view
 
 
 def query(
@@ -96,11 +97,11 @@ def _cell(row: ViewRow, language: str) -> str:
 def _value(value: int | str | None, status: str) -> str:
     if value is None:
         return "-"
-    return f"≥ {value}" if status == "lower-bound" else str(value)
+    return marked(status, str(value))
 
 
 def _word(status: str, language: str) -> str:
-    return STATUS_TEXTS[status].in_language(language)
+    return STATUSES[status].name.in_language(language)
 
 
 def _band(row: ViewRow, language: str) -> str:

@@ -18,25 +18,8 @@ from federation.errors import InputRefused, Text
 from federation.grants import NODES, TOTALS
 from federation.periods import YEAR, read_period
 from federation.roll import AGGREGATOR
-from federation.rollup import (
-    COUNT_YES,
-    DOES_NOT_APPLY,
-    LOWER_BOUND,
-    MISSING,
-    NOT_COMBINED,
-    PARTIAL,
-    RATIO,
-    VALUE,
-    WITHHELD,
-    WORDS,
-    Combined,
-    Coverage,
-    Part,
-    combine,
-    number_of,
-    quartiles,
-    written,
-)
+from federation.rollup import COUNT_YES, RATIO, WORDS, Combined, Coverage, Part, combine, number_of, quartiles, written
+from federation.statuses import DOES_NOT_APPLY, MISSING
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.models import SharedFigure
@@ -52,15 +35,6 @@ from node.stream.standing import is_active, reports
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
 Table = tuple[str, ...]
 
-STATUS_TEXTS: Mapping[str, Text] = {
-    VALUE: Text("数值", "value"),
-    LOWER_BOUND: Text("下限（含不公开部分）", "lower bound (a part is withheld)"),
-    PARTIAL: Text("仅已公布者", "only those who published"),
-    WITHHELD: Text("不公开", "withheld"),
-    MISSING: Text("缺报", "missing"),
-    DOES_NOT_APPLY: Text("不适用", "not applicable"),
-    NOT_COMBINED: Text("不汇总", "not combined"),
-}
 BELOW, WITHIN, ABOVE = "below", "within", "above"
 PLACE_TEXTS: Mapping[str, Text] = {
     BELOW: Text("低于四分位区间", "below the band"),

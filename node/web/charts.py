@@ -1,7 +1,7 @@
 """Pictures of figures: Vega-Lite specifications drawn to SVG in this process; nothing is loaded from elsewhere.
 
-A picture tells the same statuses as the table below it: a value is a solid bar, a lower bound a light bar that is
-marked ≥, what is withheld or missing stands as a word where its bar would be. It never draws zero for what is unknown.
+A picture tells the same statuses as the table below it, by the words, marks and opacity of `federation.statuses`; what
+is withheld or missing stands as a word where its bar would be. It never draws zero for what is unknown.
 """
 
 import json
@@ -19,13 +19,13 @@ _WIDTH, _BAR = 560, 26
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: `value` None where there is none, `word` what is written instead of it or before it (≥)."""
+    """One bar: `value` None where there is none, `word` what is written beside it, or instead of it."""
 
     label: str
     value: float | None
     word: str
     series: str = ""
-    light: bool = False
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
             "value": bar.value or 0,
             "text": bar.word,
             "drawn": bar.value is not None,
-            "light": bar.light,
+            "opacity": bar.opacity,
         }
         for bar in bars
     ]
@@ -76,7 +76,7 @@ def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
             "encoding": {
                 **encoding,
                 "color": bar_colour,
-                "opacity": {"condition": {"test": "datum.light", "value": 0.45}, "value": 1},
+                "opacity": {"field": "opacity", "type": "quantitative", "scale": None, "legend": None},
             },
         },
         {
