@@ -101,6 +101,6 @@ class DatabaseMemory:
         rows = statement.all(self._session.connection(), {"federation": self._federation.id, **values})
         if not rows:
             return None
-        identity, sequence, state, code, *place = rows[0]
+        identity, sequence, state, code, origin, stream, previous = rows[0]
         unproven = (state, code) == (UNPROVEN, KEY_REVOKED)
-        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED, *place, unproven)
+        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED, origin, stream, previous, unproven)
