@@ -18,7 +18,8 @@ FEDERATION, OWN, BAND = (
     Text("各校四分位区间", "Quartile band"),
 )
 PERSONS, STATUS = Text("覆盖职工数", "Staff covered"), Text("状态", "Status")
-SDMX = Text("状态代码（SDMX）", "OBS_STATUS")
+SDMX, METHOD = Text("状态代码（SDMX）", "OBS_STATUS"), Text("保护方法", "Method")
+ERROR = Text("预期误差", "Expected error")
 REPORTED, EXPECTED, KEPT_BACK = (
     Text("已报", "Reported"),
     Text("应报", "Expected"),
@@ -51,7 +52,8 @@ def show_row(row: ViewRow | NodeFigure, indicator: Indicator, language: str) -> 
     if row.value is None or (row.status == LOWER_BOUND and row.value == 0):  # "at least nobody" says nothing
         word = STATUSES[row.status if row.value is None else WITHHELD].name
         return Shown(word.in_language(language), row.status, light=True)
-    text = marked(row.status, number_text(row.value, indicator))
+    error = f"{row.error}%" if row.error and indicator.is_percent else row.error
+    text = marked(row.status, number_text(row.value, indicator), error)
     return Shown(text, row.status, STATUSES[row.status].light)
 
 
@@ -126,7 +128,7 @@ def sheet_of(view: View, rows: Sequence[ViewRow], language: str, *, own: bool) -
     catalogue, indicator = load_catalogue(), view.indicator
     letters = tuple(rows[0].dims) if rows else ()
     names = [catalogue.dimensions[letter].name.in_language(language) for letter in letters]
-    texts = [FEDERATION, STATUS, SDMX, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
+    texts = [FEDERATION, STATUS, SDMX, METHOD, ERROR, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
     texts += [OWN, STATUS, PLACE] if own else []
     header = [*names, *(text.in_language(language) for text in texts)]
     body = [_sheet_row(row, language, own=own) for row in rows]
@@ -145,6 +147,8 @@ def _sheet_row(row: ViewRow, language: str, *, own: bool) -> list[str | int | fl
         _cell(row.value),
         STATUSES[row.status].name.in_language(language),
         STATUSES[row.status].sdmx,
+        ", ".join(row.methods),
+        float(row.error) if row.error else None,
         row.coverage.reported,
         row.coverage.expected,
         row.coverage.withheld,
