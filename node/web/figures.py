@@ -89,14 +89,21 @@ def period_name(label: str, language: str) -> str:
 def bars_of(view: View, rows: Sequence[ViewRow], language: str) -> str:
     """Return the picture of one table: its rows as bars, those that count nobody at all left out."""
     shown = [row for row in rows if row.value not in {0, "0"} or row.status != VALUE] or list(rows)
-    bars = []
-    for row in shown:
-        told = show_row(row, view.indicator, language)
-        names = [text.in_language(language) for text in row.labels] or [TOTAL.in_language(language)]
-        number = None if row.value is None else float(row.value)
-        bars.append(Bar(names[-1], number, told.text, names[0] if len(names) > 1 else "", STATUSES[row.status].opacity))
+    bars = [_bar(row, view.indicator, language) for row in shown]
     unit = view.indicator.unit.in_language(language)
     return draw_bars(bars, unit, title=view.indicator.name.in_language(language))
+
+
+def _bar(row: ViewRow, indicator: Indicator, language: str) -> Bar:
+    names = [text.in_language(language) for text in row.labels] or [TOTAL.in_language(language)]
+    return Bar(
+        names[-1],
+        _number(row.value),
+        show_row(row, indicator, language).text,
+        names[0] if len(names) > 1 else "",
+        STATUSES[row.status].opacity,
+        float(row.error or 0),
+    )
 
 
 def trend_of(views: Sequence[View], language: str) -> str:
@@ -111,6 +118,7 @@ def trend_of(views: Sequence[View], language: str) -> str:
                 _number(row.band.lower) if row.band else None,
                 _number(row.band.upper) if row.band else None,
                 _number(row.own.value) if row.own else None,
+                float(row.error or 0),
             )
         )
     names = (FEDERATION.in_language(language), OWN.in_language(language), BAND.in_language(language))
