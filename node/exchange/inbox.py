@@ -65,6 +65,7 @@ Handlers = Mapping[str, Handler]
 
 PUSH, PULL, RELAY, FILE = "push", "pull", "relay", "file"  # `via`
 RECEIPTED = frozenset({PUSH, RELAY, FILE})  # whoever pulls says by its cursor what it has
+NOT_OURS = "origin-mismatch"  # in our name, with a key that is not ours, or not any more
 MAX_JUDGED, MAX_REFUSED = 2_000, 10_000
 MENDED_BY_LIST = frozenset(  # codes that another program or another member list may do away with
     {
@@ -160,6 +161,8 @@ def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
 
 def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
     outcome = accept_outer(envelope, inbox.memory, inbox.reader)
+    if outcome.verdict is Verdict.PLACED and not _may_be_ours(inbox, outcome.record):
+        outcome = replace(outcome, verdict=Verdict.REFUSED, code=NOT_OURS)
     if outcome.verdict is Verdict.PLACED and inbox.expired:  # authentic by a list that may be outdated
         return _keep_waiting(inbox, replace(outcome, verdict=Verdict.WAITING, code=EXPIRED), envelope, via)
     match outcome.verdict:
@@ -180,6 +183,14 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
         case _:
             _count_refusal(inbox, envelope, outcome.code, via)
     return outcome
+
+
+def _may_be_ours(inbox: _Inbox, record: Record | None) -> bool:
+    """Tell whether a record is another's, or one that we may have signed and lost."""
+    if record is None or record.origin != inbox.node.node_id:
+        return True
+    signer = inbox.memory.find_member(record.keyid)
+    return signer is not None and recovery.may_tell(inbox.session, inbox.node, signer)
 
 
 def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
