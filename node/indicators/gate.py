@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from federation.catalogue import Catalogue, Indicator, dims_key
-from federation.disclosure import HELD, TOO_SMALL, Cell, Key, protect
+from federation.disclosure import HELD, PROTECTS, TOO_SMALL, Cell, Key, protect
 from federation.linkage import join_new
 from federation.noisy import find_narrowing
 from federation.periods import Period
@@ -117,7 +117,8 @@ def protect_figures(
     cells = [_weighed(cell, past) for cell in problem.cells]
     protection = protect(cells, problem.relations, tie_key, problem.links, silent=hushed, insiders=insiders)
     reasons = {_name(key): reason for key, reason in protection.withheld.items()}
-    back = {_name(key): NARROWS for key in find_narrowing(problem, NEW, protection.withheld, insiders)}
+    back = dict.fromkeys(silent, PROTECTS)
+    back |= {_name(key): NARROWS for key in find_narrowing(problem, NEW, protection.withheld, insiders)}
     flows: dict[str, list[Observation]] = defaultdict(list)
     for indicator in released_indicators(catalogue, new.period.frequency):
         noise = moved.get(indicator.dataflow)
@@ -137,8 +138,9 @@ def noisily(indicator: Indicator, noise: Moved, back: Mapping[Name, str]) -> Cal
         if item.status not in {VALUE, NOT_APPLICABLE}:
             return item
         names = [(code, dims_key(item.dims)) for code in counts_behind(indicator)]
-        if any(name in back for name in names):
-            return replace(item, status=WITHHELD, reason=NARROWS)
+        reason = next((back[name] for name in names if name in back), "")
+        if reason:
+            return replace(item, status=WITHHELD, reason=reason)
         told = tuple(noise.told[name] for name in names)
         nobody = len(told) > 1 and not told[0]
         return replace(item, status=NOT_APPLICABLE, told=()) if nobody else replace(item, status=VALUE, told=told)
