@@ -240,6 +240,34 @@ def rename(
     run_change(context.obj, place, lambda held: [changes.rename(find_entry(held, member).id, name)])
 
 
+@app.command(
+    epilog="Example: gonghui enrol group 省教育工会 --add aggregator --officer ./officer --hub https://hub.example.edu.cn"
+)
+def group(
+    context: typer.Context,
+    member: MemberOf,
+    officer: Officer,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="GROUP", help="加入组 / groups to join")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="GROUP", help="退出组 / to leave")] = None,
+    hub: Hub = "",
+    list_file: ListFile = None,
+    out: Out = None,
+    anchor: Anchor = None,
+    ca_file: CaFile = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """成员分组；aggregator 组的唯一成员是第二汇总方 / a member's groups; the one of `aggregator` is the second body."""
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
+
+    def regroup(held: MemberList | None) -> list[changes.Change]:
+        entry = find_entry(held, member)
+        groups = {*entry.groups, *(add or ())} - {*(remove or ())}
+        return [changes.describe(entry.id, groups=tuple(sorted(groups)))]
+
+    run_change(context.obj, place, regroup)
+
+
 @app.command(epilog="Example: gonghui enrol merge 甲学院 乙大学 --officer ./officer --hub https://hub.example.edu.cn")
 def merge(
     context: typer.Context,

@@ -17,6 +17,7 @@ from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue,
 from federation.errors import InputRefused, Text
 from federation.grants import NODES, TOTALS
 from federation.periods import YEAR, read_period
+from federation.roll import AGGREGATOR
 from federation.rollup import (
     COUNT_YES,
     RATIO,
@@ -42,7 +43,7 @@ from node.stream.models import Federation
 from node.stream.peers import list_peers
 from node.stream.sealed import own_member
 from node.stream.service import find_federation
-from node.stream.standing import is_active
+from node.stream.standing import is_active, reports
 
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
 Table = tuple[str, ...]
@@ -253,9 +254,10 @@ def _expected(session: Session, node: Node, federation: Federation | None) -> di
     names = {
         peer.id: peer.name
         for peer in list_peers(session, federation.id)
-        if is_active(peer, node.clock()) and peer.id not in {federation.hub_id, node.node_id}
+        if is_active(peer, node.clock()) and reports(peer) and peer.id not in {federation.hub_id, node.node_id}
     }
-    own = {} if federation.hub_id == node.node_id else {node.node_id: node.settings.node.name}
+    told = federation.hub_id != node.node_id and AGGREGATOR not in own_member(session, node, federation).groups
+    own = {node.node_id: node.settings.node.name} if told else {}
     return own | names
 
 

@@ -9,11 +9,12 @@ from federation.documents import dump_document
 from federation.errors import Conflict, InputRefused
 from federation.family import find_family
 from federation.grants import ALL
-from federation.rounds import AGGREGATOR, KIND, SCHEMA, Board, Said, subject_of
+from federation.roll import AGGREGATOR
+from federation.rounds import KIND, SCHEMA, Board, Said, subject_of
 from node.context import Node
 from node.stream.models import Peer, StoredRecord
 from node.stream.sealed import own_member
-from node.stream.service import CURRENT, append_record, get_home, read_content
+from node.stream.service import CURRENT, append_record, find_federation, get_home, read_content
 
 
 def take_sum(session: Session, record: StoredRecord, content: dict[str, Any]) -> None:  # noqa: ARG001
@@ -39,6 +40,15 @@ def find_second(session: Session, node: Node) -> str:
             found=len(found),
         )
     return found.pop()
+
+
+def is_spoken_of(session: Session, node: Node) -> bool:
+    """Tell whether anybody has said a word of totals in this node's federation."""
+    home = find_federation(session, node)
+    if home is None:
+        return False
+    words = select(StoredRecord.id).where(StoredRecord.federation == home.id, StoredRecord.kind == KIND)
+    return session.exec(words.limit(1)).first() is not None
 
 
 def load_board(session: Session, node: Node, family: str) -> Board:

@@ -15,14 +15,12 @@ from federation.cohort import Cohort, cut_blocks, read_cohort
 from federation.errors import Conflict, GonghuiError, NotPermitted, StorageError
 from federation.family import (
     Family,
-    Layout,
-    check_told,
     find_family,
+    find_told,
     lay_out,
     load_families,
 )
 from federation.periods import read_period
-from federation.publications import Publication
 from federation.rounds import (
     ANNOUNCE,
     COHORT,
@@ -38,11 +36,12 @@ from federation.secretsum import (
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
+from node.http.problems import place_of
 from node.stream.memberlist import list_version
 from node.stream.models import Peer
 from node.stream.service import get_home
 from node.totals import vault
-from node.totals.board import find_second, load_board, say
+from node.totals.board import find_second, is_spoken_of, load_board, say
 from node.totals.released import choose_layout, load_released
 from node.totals.turns import Turn, announcement
 
@@ -137,8 +136,11 @@ def give_up(node: Node, actor: Actor, family: str, period: str) -> None:
 def advance(node: Node) -> list[str]:
     """Say all that is this node's turn in every family of its federation; return the steps that were said.
 
-    Costs one query where nobody has ever announced a total.
+    Costs one query where nobody has ever said a word of totals.
     """
+    with node.database.read() as session:
+        if not is_spoken_of(session, node):
+            return []
     said: list[str] = []
     for family in load_families():
         while True:
@@ -174,6 +176,10 @@ class Overview:
     consenting: int
     vouched: int
     periods: tuple[Standing, ...]  # newest first
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for scripts."""
+        return {**vars(self), "family": self.family.id, "periods": [one.as_json() for one in self.periods]}
 
 
 def overview(node: Node, actor: Actor) -> list[Overview]:
@@ -233,6 +239,8 @@ def _advance_once(session: Session, node: Node, family: str) -> list[str]:
             raise
         except GonghuiError as error:  # what somebody said is wrong: this node says nothing in that round
             _LOG.warning("total %s/%s: %s", family, period, error.code)
+        except Exception as error:  # noqa: BLE001  whatever somebody said, the exchange goes on
+            _LOG.error("total %s/%s: %s at %s", family, period, type(error).__name__, place_of(error))
     return said
 
 
@@ -255,10 +263,11 @@ def _announce_first(session: Session, node: Node, family: str, period: str, atte
     blocks = [[entry["node"] for entry in block] for block in said.body["blocks"]]
     released = load_released(session, node, period, [one for block in blocks for one in block])
     whole = lay_out(load_catalogue(), find_family(family), read_period(period))
+    told = {one for one, publication in released.by_node.items() if find_told(whole, [publication])}
     ready = [
         number
         for number, block in enumerate(blocks)
-        if leave_out.isdisjoint(block) and all(_is_told(whole, released.by_node.get(one)) for one in block)
+        if leave_out.isdisjoint(block) and all(one in told for one in block)
     ]
     if not ready:
         raise Conflict(
@@ -278,15 +287,6 @@ def _announce_first(session: Session, node: Node, family: str, period: str, atte
     }
     held = vault.make(node, family, f"{home.id}-{period}-{attempt}")
     say(session, node, family, ANNOUNCE, announcement(held, body), period=period, attempt=attempt)
-
-
-def _is_told(layout: Layout, released: Publication | None) -> bool:
-    try:
-        if released is not None:
-            check_told(layout, released)
-    except Conflict:
-        return False
-    return released is not None
 
 
 def names_of(node: Node) -> dict[str, str]:
