@@ -36,7 +36,7 @@ from node.prepared import Prepared
 from node.stream.memberlist import list_version
 from node.stream.models import Equivocation, Federation, HeadClaim, Peer, PeerStatements, Statement, StoredRecord
 from node.stream.sealed import own_member
-from node.stream.service import PLACEHOLDER, find_member, get_federation
+from node.stream.service import PLACEHOLDER, UNPROVEN, find_member, get_federation
 
 OP, STATED = "heads", "stated"
 SAY_AGAIN = timedelta(days=1)
@@ -367,7 +367,8 @@ def _compare_with_origin(
 ) -> None:
     held = _held_record(session, federation, head.origin, stated.stream, head.sequence)
     place = Place(federation.id, head.origin, stated.stream, head.sequence)
-    if held is not None and held.id != head.id and (held.state != PLACEHOLDER or is_own_word(held.envelope)):
+    theirs = held is not None and (held.state != PLACEHOLDER or is_own_word(held.envelope))
+    if held is not None and theirs and held.state != UNPROVEN and held.id != head.id:  # that may be a thief's
         said = held.id if held.state != PLACEHOLDER else read_envelope(held.envelope).id
         keep_contradiction(session, node, handlers, place, (said, held.envelope), (stated.id, stated.envelope))
     before = session.get(HeadClaim, (federation.id, stated.issuer, head.origin, stated.stream))

@@ -39,7 +39,7 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
-from node.exchange.reopened import give_up
+from node.exchange.reopened import drop_unproven, give_up
 from node.exchange.waiting import EXPIRED, FULL, is_empty, keep_waiting
 from node.stream import recovery
 from node.stream.log import append_leaf
@@ -224,7 +224,9 @@ def _make_room(inbox: _Inbox, record: Record) -> tuple[str, bytes] | None:
     """
     session, refused = inbox.session, None
     held = inbox.memory.find_at(record.origin, record.stream, record.sequence)
-    if held is not None:
+    if held is not None and held.unproven:
+        drop_unproven(session, inbox.node, record)
+    elif held is not None:
         there = session.get_one(StoredRecord, held.id)
         session.delete(there)
         session.flush()
