@@ -242,6 +242,6 @@ def test_an_exact_total_takes_the_place_of_what_its_contributors_withheld(
 ) -> None:
     expected, persons = set("abcde"), dict.fromkeys("abcde", 30)
     found = complete(combine(SUM, parts, expected, persons), parts, Exact(20, inside), persons)
-    assert (found.status, found.value, found.coverage.withheld) == (status, value, withheld)
+    assert (found.status, found.value, found.coverage.withheld) == (status, Decimal(value), withheld)
     assert found.coverage.reported == len(parts)
     assert found.coverage.persons == 30 * (len(parts) - withheld)
