@@ -2,6 +2,7 @@
 
     value           every node that reported published its figure; the coverage says how many of how many reported
     noisy           a value, and some of it was moved by chance: the variances add up
+    exact           of a sum: who withheld its figure put it into a secret sum, whose total was opened
     lower-bound     of a sum: a part is withheld, so the truth is at least this (nothing that is added up is negative)
     partial         of a rate: a part is withheld; this is the rate among those who published, bound of nothing
     withheld        whoever reported withheld it
@@ -15,11 +16,21 @@ counted. Only nodes that are expected take part, so that k of n never exceeds n.
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from federation.statuses import DOES_NOT_APPLY, LOWER_BOUND, MISSING, NOISY, NOT_COMBINED, PARTIAL, VALUE, WITHHELD
+from federation.statuses import (
+    DOES_NOT_APPLY,
+    EXACT,
+    LOWER_BOUND,
+    MISSING,
+    NOISY,
+    NOT_COMBINED,
+    PARTIAL,
+    VALUE,
+    WITHHELD,
+)
 
 REPORTED, NO_REPORT, NOT_APPLICABLE, KEPT_BACK = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS, as on the wire
 WORDS = {REPORTED: VALUE, NO_REPORT: MISSING, NOT_APPLICABLE: DOES_NOT_APPLY, KEPT_BACK: WITHHELD}  # of one node
@@ -66,6 +77,14 @@ class Combined:
     numerator: int | None = None
     denominator: int | None = None
     variance: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The total of a secret sum, and whose figures are in it."""
+
+    value: int
+    contributors: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,28 @@ def expected_error(figure: Part | Combined) -> float | None:
         rate = (figure.numerator or 0) / figure.denominator
         return math.sqrt(float(figure.variance) * (1 + rate * rate)) / figure.denominator
     return math.sqrt(figure.variance)
+
+
+def complete(
+    combined: Combined, parts: Iterable[Part], exact: Exact, persons: Mapping[str, int] | None = None
+) -> Combined:
+    """Return a sum that lacks withheld figures with the exact total of those who put theirs into a secret sum.
+
+    Who reported and is not in the total is added where it published; where it withheld, the sum is a lower bound still.
+    A total over somebody who has not reported says something else than this sum, and is not used.
+    """
+    told = {part.origin: part for part in parts if part.status != NO_REPORT}
+    if combined.status not in {LOWER_BOUND, WITHHELD} or not exact.contributors <= set(told):
+        return combined
+    others = [part for origin, part in told.items() if origin not in exact.contributors]
+    given = [part for part in others if part.status == REPORTED]
+    withheld = sum(part.status == KEPT_BACK for part in others)
+    inside = [*given, *(told[origin] for origin in exact.contributors)]
+    coverage = replace(combined.coverage, withheld=withheld, persons=_persons(inside, persons or {}))
+    value = exact.value + sum((_value_of(part, only_yes_or_no=False) for part in given), Decimal(0))
+    variance = _variance(given)
+    whole = EXACT if variance is None else NOISY
+    return Combined(LOWER_BOUND if withheld else whole, coverage, value, variance=variance)
 
 
 def quartiles(values: Sequence[Fraction]) -> Band | None:

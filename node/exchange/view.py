@@ -17,6 +17,7 @@ from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue,
 from federation.errors import InputRefused, Text
 from federation.grants import NODES, TOTALS
 from federation.periods import YEAR, read_period
+from federation.publications import Name
 from federation.roll import AGGREGATOR
 from federation.rollup import (
     COUNT_YES,
@@ -25,8 +26,10 @@ from federation.rollup import (
     WORDS,
     Combined,
     Coverage,
+    Exact,
     Part,
     combine,
+    complete,
     expected_error,
     number_of,
     quartiles,
@@ -44,6 +47,7 @@ from node.stream.peers import list_peers
 from node.stream.sealed import own_member
 from node.stream.service import find_federation
 from node.stream.standing import is_active, reports
+from node.totals.service import load_exact
 
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
 Table = tuple[str, ...]
@@ -150,6 +154,7 @@ class _Members:
     own: str
     persons: Mapping[str, int]
     level: Callable[[Indicator], str]  # at which the grants let this node read: `nodes`, `totals`, "" its own alone
+    exact: Mapping[Name, Exact]  # totals of secret sums, of the period that is looked at
 
 
 def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: Iterable[Table] | None = ((),)) -> View:
@@ -168,7 +173,8 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
         wanted = (defined.code, STAFF_TOTAL)
         figures = load_shared(session, federation.id, names, label, wanted) if federation else []
         level = _levels(session, node, federation)
-    members = _Members(names, node.node_id, _persons(figures), level)
+        exact = load_exact(session, node, label)
+    members = _Members(names, node.node_id, _persons(figures), level, exact)
     mine = [figure for figure in figures if figure.indicator == defined.code]
     cells = [cell for table in chosen for cell in _cells(catalogue, defined, table)]
     told = {figure.origin for figure in mine if figure.status != "O"}
@@ -186,7 +192,8 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
         names = _expected(session, node, federation)
         figures = load_shared(session, federation.id, names, label) if federation else []
         level = _levels(session, node, federation)
-    members = _Members(names, node.node_id, _persons(figures), level)
+        exact = load_exact(session, node, label)
+    members = _Members(names, node.node_id, _persons(figures), level, exact)
     by_indicator: dict[str, list[SharedFigure]] = {}
     for figure in figures:
         by_indicator.setdefault(figure.indicator, []).append(figure)
@@ -313,6 +320,8 @@ def _row(
     dims = read_dims(cell)
     parts = [_part(figure) for figure in figures]
     combined = combine(indicator.rollup, parts, members.names, members.persons)
+    if (exact := members.exact.get((indicator.code, cell))) and members.level(indicator):
+        combined = complete(combined, parts, exact, members.persons)
     nodes = tuple(_node_figure(indicator, figure, members) for figure in figures)
     own = next((node for node in nodes if node.own), None)
     return ViewRow(
