@@ -17,9 +17,25 @@ from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue,
 from federation.errors import InputRefused, Text
 from federation.grants import NODES, TOTALS
 from federation.periods import YEAR, read_period
+from federation.publications import Name
 from federation.roll import AGGREGATOR
-from federation.rollup import COUNT_YES, RATIO, WORDS, Combined, Coverage, Part, combine, number_of, quartiles, written
-from federation.statuses import DOES_NOT_APPLY, MISSING
+from federation.rollup import (
+    COUNT_YES,
+    RATIO,
+    REPORTED,
+    WORDS,
+    Combined,
+    Coverage,
+    Exact,
+    Part,
+    combine,
+    complete,
+    expected_error,
+    number_of,
+    quartiles,
+    written,
+)
+from federation.statuses import DOES_NOT_APPLY, MISSING, NOISY
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.models import SharedFigure
@@ -31,6 +47,7 @@ from node.stream.peers import list_peers
 from node.stream.sealed import own_member
 from node.stream.service import find_federation
 from node.stream.standing import is_active, reports
+from node.totals.service import load_exact
 
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
 Table = tuple[str, ...]
@@ -56,6 +73,8 @@ class NodeFigure:
     denominator: int | None
     record_id: str
     revision: int
+    method: str = ""  # by which it was moved by chance
+    error: str = ""  # the standard error then, in the unit of `value`
 
     def as_json(self) -> dict[str, Any]:
         """Return it for scripts."""
@@ -89,6 +108,8 @@ class ViewRow:
     own: NodeFigure | None
     band: ShownBand | None
     nodes: tuple[NodeFigure, ...]
+    error: str
+    methods: tuple[str, ...]  # by which parts of it were moved by chance
     sources: tuple[str, ...]  # ids of the records that the figure rests on
 
     def as_json(self, *, sources: bool = False) -> dict[str, Any]:
@@ -100,6 +121,7 @@ class ViewRow:
             "dims": dict(self.dims),
             "value": self.value,
             "status": self.status,
+            **({"methods": list(self.methods), "error": self.error} if self.methods else {}),
             **rate,
             "coverage": vars(self.coverage),
             "own": self.own.as_json() if self.own else None,
@@ -132,6 +154,7 @@ class _Members:
     own: str
     persons: Mapping[str, int]
     level: Callable[[Indicator], str]  # at which the grants let this node read: `nodes`, `totals`, "" its own alone
+    exact: Mapping[Name, Exact]  # totals of secret sums, of the period that is looked at
 
 
 def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: Iterable[Table] | None = ((),)) -> View:
@@ -150,7 +173,8 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
         wanted = (defined.code, STAFF_TOTAL)
         figures = load_shared(session, federation.id, names, label, wanted) if federation else []
         level = _levels(session, node, federation)
-    members = _Members(names, node.node_id, _persons(figures), level)
+        exact = load_exact(session, node, label)
+    members = _Members(names, node.node_id, _persons(figures), level, exact)
     mine = [figure for figure in figures if figure.indicator == defined.code]
     cells = [cell for table in chosen for cell in _cells(catalogue, defined, table)]
     told = {figure.origin for figure in mine if figure.status != "O"}
@@ -168,7 +192,8 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
         names = _expected(session, node, federation)
         figures = load_shared(session, federation.id, names, label) if federation else []
         level = _levels(session, node, federation)
-    members = _Members(names, node.node_id, _persons(figures), level)
+        exact = load_exact(session, node, label)
+    members = _Members(names, node.node_id, _persons(figures), level, exact)
     by_indicator: dict[str, list[SharedFigure]] = {}
     for figure in figures:
         by_indicator.setdefault(figure.indicator, []).append(figure)
@@ -295,6 +320,8 @@ def _row(
     dims = read_dims(cell)
     parts = [_part(figure) for figure in figures]
     combined = combine(indicator.rollup, parts, members.names, members.persons)
+    if (exact := members.exact.get((indicator.code, cell))) and members.level(indicator):
+        combined = complete(combined, parts, exact, members.persons)
     nodes = tuple(_node_figure(indicator, figure, members) for figure in figures)
     own = next((node for node in nodes if node.own), None)
     return ViewRow(
@@ -310,6 +337,8 @@ def _row(
         own,
         _band(indicator, parts, members.own),
         nodes,
+        _error(indicator, combined),
+        tuple(sorted({node.method for node in nodes if node.method and node.value is not None})),
         tuple(sorted({node.record_id for node in nodes if node.status != MISSING})),
     )
 
@@ -322,22 +351,32 @@ def _without_nodes(row: ViewRow) -> ViewRow:
 
 def _part(figure: SharedFigure) -> Part:
     value = Decimal(figure.value) if figure.value else None
-    return Part(figure.origin, figure.status, value, figure.numerator, figure.denominator)
+    variance = Decimal(figure.variance) if figure.variance and figure.status == REPORTED else None
+    return Part(figure.origin, figure.status, value, figure.numerator, figure.denominator, variance)
 
 
 def _node_figure(indicator: Indicator, figure: SharedFigure, members: _Members) -> NodeFigure:
     nobody = indicator.rollup == RATIO and figure.denominator == 0
+    word = NOISY if figure.method and figure.status == REPORTED else WORDS[figure.status]
     return NodeFigure(
         figure.origin,
         members.names[figure.origin],
         figure.origin == members.own,
-        DOES_NOT_APPLY if nobody else WORDS[figure.status],
+        DOES_NOT_APPLY if nobody else word,
         _shown(indicator, _part(figure)),
         figure.numerator,
         figure.denominator,
         figure.record_id,
         figure.revision,
+        figure.method or "",
+        _error(indicator, _part(figure)),
     )
+
+
+def _error(indicator: Indicator, figure: Part | Combined) -> str:
+    """Return the standard error of a figure in the unit in which it is shown, "" where chance had no part in it."""
+    error = expected_error(figure)
+    return "" if error is None else f"{error * (100 if indicator.is_percent else 1):.1f}"
 
 
 def _shown(indicator: Indicator, figure: Part | Combined) -> int | str | None:

@@ -44,6 +44,7 @@ class Cell:
     before: str
     last: str = ""
     range: str = ""
+    moved: bool = False  # what goes out was moved by chance
 
     @property
     def is_new(self) -> bool:
@@ -68,6 +69,7 @@ class Flow:
     digest: str
     record_id: str
     tables: tuple[Table, ...]
+    noise: Mapping[str, Any]  # what the release says of it; empty where nothing is moved
 
     def count(self, status: str) -> int:
         """Return how many cells have a status."""
@@ -133,6 +135,7 @@ class Preview:
                 {
                     "dataflow": flow.dataflow,
                     "digest": flow.digest,
+                    **({"noise": dict(flow.noise)} if flow.noise else {}),
                     "record": flow.record_id,
                     "observations": sum(len(table.cells) for table in flow.tables),
                     "withheld": flow.count(WITHHELD),
@@ -174,8 +177,10 @@ def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, 
     earlier = find_record(session, node, f"{item.dataflow}/{read_period(release.period).previous()}")
     last = _by_place(read_content(earlier)["observations"]) if earlier else {}
     explained = json.loads(item.explanation) if inside else {}
-    tables = tuple(_tables(catalogue, read_object(item.content)["observations"], explained, before, last))
-    return Flow(item.dataflow, item.digest, item.record_id, tables)
+    content = read_object(item.content)
+    noise = content.get("noise", {})
+    tables = tuple(_tables(catalogue, content["observations"], explained, before, last, moved=bool(noise)))
+    return Flow(item.dataflow, item.digest, item.record_id, tables, noise)
 
 
 def _by_place(observations: list[Told]) -> dict[str, Told]:
@@ -188,6 +193,8 @@ def _tables(
     explained: Mapping[str, Told],
     before: Mapping[str, Told],
     earlier: Mapping[str, Told],
+    *,
+    moved: bool,
 ) -> Iterator[Table]:
     """Cut the observations of a dataflow into tables; they stand table by table."""
     grouped: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
@@ -205,6 +212,7 @@ def _tables(
             "" if last is None else number_of(last) or last["status"],
             str(earlier.get(place, {}).get("status", "")),
             range_of(why),
+            moved and told["status"] == VALUE,
         )
         grouped.setdefault((told["indicator"], tuple(dims)), []).append(cell)
     for (code, letters), cells in grouped.items():

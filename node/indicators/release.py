@@ -20,6 +20,7 @@ from federation.documents import read_object, sha256_hex
 from federation.errors import Conflict, InputRefused, NotPermitted
 from federation.keys import new_identifier
 from federation.periods import YEAR, Period, read_period
+from federation.protection import schema_of
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
@@ -36,7 +37,7 @@ from node.indicators.texts import STATE
 from node.stream.models import Federation, StoredRecord
 from node.stream.service import append_record
 
-KIND, SCHEMA = "release", "release.v1"
+KIND = "release"
 DRAFT, APPROVED, WITHDRAWN, SUPERSEDED = "draft", "approved", "withdrawn", "superseded"
 # (state now, what is asked) -> state then; what is missing is refused
 TRANSITIONS = {
@@ -300,6 +301,7 @@ def _publish_in(
     subject = f"{item.dataflow}/{release.period}"
     stream = item.dataflow.partition(".")[2]
     before = find_record(session, node.within(federation.id), subject)
+    content = read_object(item.content)
     record = append_record(
         session,
         node,
@@ -309,10 +311,10 @@ def _publish_in(
         subject=subject,
         revision=before.revision + 1 if before else 1,
         supersedes=before.id if before else "",
-        schema=SCHEMA,
+        schema=schema_of(content),
         content=item.content,
     )
-    take(session, record, read_object(item.content))
+    take(session, record, content)
     enter_record(session, record)
     session.add(
         ReleaseRecord(release_id=release.id, dataflow=item.dataflow, federation=federation.id, record_id=record.id)

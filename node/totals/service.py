@@ -5,14 +5,14 @@ Everything is worked out anew from the records (`turns`), so a crash between two
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, select
 
 from federation.catalogue import load_catalogue
 from federation.cohort import Cohort, cut_blocks, read_cohort
-from federation.errors import Conflict, GonghuiError, NotPermitted, StorageError
+from federation.errors import Conflict, GonghuiError, NotPermitted, StorageError, TrustError
 from federation.family import (
     Family,
     find_family,
@@ -21,6 +21,8 @@ from federation.family import (
     load_families,
 )
 from federation.periods import read_period
+from federation.publications import Name
+from federation.rollup import Exact
 from federation.rounds import (
     ANNOUNCE,
     COHORT,
@@ -41,9 +43,10 @@ from node.stream.memberlist import list_version
 from node.stream.models import Peer
 from node.stream.service import get_home
 from node.totals import vault
-from node.totals.board import find_second, is_spoken_of, load_board, say
+from node.totals.board import find_second, is_spoken_of, load_board, load_outcome, say
 from node.totals.released import choose_layout, load_released
 from node.totals.turns import Turn, announcement
+from node.totals.words import FEW, NOT_TOLD
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Standing:
     published: Mapping[tuple[str, str], int]
     withheld: tuple[tuple[str, str], ...]
     destroyed: bool = False  # the round's keys, by the signed word of both aggregators
+    unopened: Mapping[Name, str] = field(default_factory=dict)  # of the family, why not summed
 
     def as_json(self) -> dict[str, Any]:
         """Return it for scripts."""
@@ -69,6 +73,7 @@ class Standing:
             **vars(self),
             "published": [{"indicator": c, "dims": d, "value": v} for (c, d), v in self.published.items()],
             "withheld": [{"indicator": code, "dims": dims} for code, dims in self.withheld],
+            "unopened": [{"indicator": c, "dims": d, "why": why} for (c, d), why in self.unopened.items()],
         }
 
 
@@ -220,7 +225,36 @@ def standing(session: Session, node: Node, family: str, period: str) -> Standing
         {(cell["indicator"], cell["dims"]): int(cell["value"]) for cell in told["published"]},
         tuple((code, dims) for code, dims in told["withheld"]),
         bool(attempt and board.both(DESTROY, period, attempt)),
+        _unopened(session, node, family, period, nodes, told) if total else {},
     )
+
+
+def _unopened(
+    session: Session, node: Node, family: str, period: str, nodes: list[str], total: Mapping[str, Any]
+) -> dict[Name, str]:
+    """Return which cells of a family were not summed, and why, from what the contributors have released."""
+    whole = lay_out(load_catalogue(), find_family(family), read_period(period))
+    common = find_told(whole, load_released(session, node, period, nodes).by_node.values())
+    opened = {(cell["indicator"], cell["dims"]) for cell in total["published"]} | {*map(tuple, total["withheld"])}
+    return {name: FEW if name in common else NOT_TOLD for name in whole.cells if name not in opened}
+
+
+def load_exact(session: Session, node: Node, period: str) -> dict[Name, Exact]:
+    """Return the published exact totals of a period, by cell; raise nothing where there are none."""
+    if not is_spoken_of(session, node):
+        return {}
+    found: dict[Name, Exact] = {}
+    for family in load_families():
+        try:
+            board = load_outcome(session, node, family, period)
+            attempt = board.attempts(period)
+            total = board.total(period, attempt)
+            inside = frozenset(board.contributors(period, attempt))
+        except (Conflict, TrustError):  # no second body, or another one than that of the cohort
+            continue
+        for cell in total["published"] if total else ():
+            found[cell["indicator"], cell["dims"]] = Exact(int(cell["value"]), inside)
+    return found
 
 
 def _advance_once(session: Session, node: Node, family: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from federation.catalogue import dims_key
 from federation.errors import Conflict, NotPermitted
 from federation.rounds import CLOSE, CONTRIBUTE, PARTIAL, TOTAL, VERIFY
 from federation.secretsum import OPENED
@@ -53,6 +54,12 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
     assert said_by_command.code == 0, said_by_command.error
     told = {(cell["indicator"], cell["dims"]): cell["value"] for cell in said_by_command.json["published"]}
     assert told == province.look(province.hub).published
+    shown = gonghui(*college[:-1], "query", "MEM_STAFF_CNT", "--period", PERIOD, "--dims", "all", "--rollup", "--json")
+    rows = {dims_key(row["dims"]): row for row in shown.json}
+    exact = {dims: row["value"] for dims, row in rows.items() if row["status"] == "exact"}
+    assert len(exact) > 10
+    assert all(told["MEM_STAFF_CNT", dims] == value for dims, value in exact.items())
+    assert all(rows[dims]["value"] == value for (code, dims), value in told.items() if code == "MEM_STAFF_CNT")
     look_at_pages(province, told)
     assert gonghui(*college, "open", "--period", "2025-09").code == 3
     assert gonghui(*college, "aggregate", "--period", PERIOD).code == 4
@@ -65,7 +72,7 @@ def look_at_pages(province: Province, told: dict[tuple[str, str], int]) -> None:
     browser = Browser(province.colleges[0], create_app(province.colleges[0]))
     assert browser.sign_in(BEN.name).status_code == 303
     page = browser.get("/totals")
-    assert all(f">{value}</td>" in page.text for value in told.values())
+    assert all(f">Σ {value}</td>" in page.text for value in told.values())
     assert STATES[OPENED].zh in page.text
     assert CONSENT.zh in page.text
     page = browser.follow(browser.send(page, "/totals/contribute"))

@@ -1,0 +1,100 @@
+"""Noise that can be averaged away or subtracted is none: who has several answers, or two tables."""
+
+import random
+from collections.abc import Callable, Mapping
+from statistics import fmean
+
+import pytest
+from sqlmodel import Session
+
+from federation.catalogue import load_catalogue
+from federation.cellkey import perturb, record_key
+from federation.errors import InputRefused
+from federation.periods import read_period
+from federation.publications import Name
+from node.context import Node
+from node.indicators.compute import compute_figures, load_figures
+from node.indicators.noise import move_figures
+from tests.releases.conftest import open_office, roster_text
+from tests.releases.test_noise import CELLS, agree, contents
+
+MINIMUM = 5
+ANSWERS = 400
+
+
+def keys_of(persons: int, secret: bytes) -> list[int]:
+    return [record_key(secret, f"p{number}") for number in range(persons)]
+
+
+def test_repeated_answers_about_the_same_persons_are_not_averaged(attack: Callable[..., None]) -> None:
+    dice = random.Random(5)  # noqa: S311  a test's dice
+    keys = keys_of(4000, b"secret")
+    cells = [dice.sample(keys, dice.randint(1, 60)) for _ in range(60)]
+    once = [fmean(perturb(len(cell), sum(cell), MINIMUM) for _ in range(ANSWERS)) for cell in cells]
+    anew = [fmean(perturb(len(cell), dice.getrandbits(64), MINIMUM) for _ in range(ANSWERS)) for cell in cells]
+    found, control = (sum(round(mean) == len(cell) for mean, cell in zip(means, cells, strict=True))
+                      for means in (once, anew))  # fmt: skip
+    attack(
+        f"{ANSWERS} answers about each of {len(cells)} cells, and their mean",
+        product=f"{found} cells right, as often as one answer is",
+        control=f"{control} cells right, where each answer has noise of its own",
+    )
+    assert found < 25
+    assert control == len(cells)
+
+
+def test_a_table_with_and_without_one_person_does_not_tell_by_how_many_it_moved(attack: Callable[..., None]) -> None:
+    keys = keys_of(4000, b"secret")
+    by_persons = by_name = 0
+    for number in range(300):
+        cell = keys[number * 7 : number * 7 + 12 + number % 20]
+        more, name = [*cell, keys[-1 - number]], record_key(b"secret", f"cell {number}")
+        by_persons += perturb(len(more), sum(more), MINIMUM) - perturb(len(cell), sum(cell), MINIMUM) == 1
+        by_name += perturb(len(more), name, MINIMUM) - perturb(len(cell), name, MINIMUM) == 1
+    attack(
+        "300 cells with and without one person, and their difference",
+        product=f"{by_persons} of 300 differ by one; that somebody moved is seen, by how many is not",
+        control=f"{by_name} of 300 differ by one, where the noise hangs on the cell's name",
+    )
+    assert by_persons < 75
+    assert by_name > 290
+
+
+def test_a_correction_of_one_person_is_refused_under_noise_too(
+    make_node: Callable[..., Node], attack: Callable[..., None]
+) -> None:
+    office = open_office(make_node())
+    text = roster_text(60, seed=2)
+    office.load(text)
+    agree(office, CELLS)
+    office.approve(office.prepare())
+    lines = text.splitlines()
+    place = next(number for number, line in enumerate(lines) if "副教授" in line)
+    office.load("\n".join(line.replace("副教授", "教授") if n == place else line for n, line in enumerate(lines)))
+    with pytest.raises(InputRefused, match="difference-tells"):
+        office.prepare(reason="职称更正")
+    office.approve(office.prepare(reason="职称更正", coarser=True))
+    before, after = [
+        {(told["indicator"], *told["dims"].items()): told.get("value") for told in content["observations"]}
+        for content in contents(office)
+        if content["dataflow"] == "MEM.all"
+    ]
+    seen = [name for name in before if None not in (before[name], after[name]) and before[name] != after[name]]
+    with office.node.database.write() as session:
+        first, second = (_told(session, office.node, known_at) for known_at in (1, 2))
+    changed = [name for name in first if first[name] != second[name]]
+    attack(
+        "two revisions of one day with noise, of which one person's title differs",
+        product=f"refused; with --coarser {len(seen)} cells differ",
+        control=f"{len(changed)} cells differ, all of them by title: the person's",
+    )
+    assert not seen
+    assert changed
+    assert all("T=" in key for _, key in changed)
+
+
+def _told(session: Session, node: Node, known_at: int) -> Mapping[Name, int]:
+    """Return what would be told of a change of data if nobody asked what is public already."""
+    period, catalogue = read_period("2025U"), load_catalogue()
+    figures = load_figures(session, compute_figures(session, period, known_at, node.clock()))
+    return move_figures(session, node, catalogue, period, known_at, figures, {"S1": 5, "S2": 10})["MEM.all"].told
