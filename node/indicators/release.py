@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 
 from federation.catalogue import load_catalogue
 from federation.documents import read_object, sha256_hex
-from federation.errors import Conflict, InputRefused, NotPermitted
+from federation.errors import Conflict, GonghuiError, InputRefused, NotPermitted, Text
 from federation.keys import new_identifier
 from federation.periods import YEAR, Period, read_period
 from federation.protection import schema_of
@@ -293,8 +293,23 @@ def _check_second_person(node: Node, actor: Actor, release: Release) -> None:
 
 
 def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, take: Take) -> list[StoredRecord]:
-    """Sign one dataflow in each federation that is to get it: the same bytes, a record for each."""
-    return [_publish_in(session, node, one, release, item, take) for one in list_due(session, node, item)]
+    """Sign one dataflow in each federation that is to get it: the same bytes, a record for each.
+
+    Where one of several cannot get it, nobody does, and the error says which and how the others get it.
+    """
+    records, due = [], list_due(session, node, item)
+    for one in due:
+        try:
+            records.append(_publish_in(session, node, one, release, item, take))
+        except GonghuiError as error:
+            if len(due) > 1:
+                said, name = error.text, f"{one.name} ({one.id})"
+                error.text = Text(
+                    f"{said.zh}（{name}；先发给其他联合体：gonghui --federation 名称 release approve …）",
+                    f"{said.en} ({name}; to the others first: `gonghui --federation NAME release approve ...`)",
+                )
+            raise
+    return records
 
 
 def _publish_in(

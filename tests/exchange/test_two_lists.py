@@ -83,7 +83,22 @@ def test_a_key_turns_when_every_list_that_names_us_names_it(union: Union, territ
         assert one.approve(college) == "published"
         assert one.refresh(college) == ""
         assert rotation.adopt_if_listed(college, ACTOR) is turned
+        assert [found.id for found in rotation.list_awaited(college, ACTOR)] == [territory.federation] * (not turned)
     new = replace(college, signer=read_signer((college.folder / "node.key").read_bytes()))
     for one in (union, territory):
         for node in (college, new):
             assert one.net.world.ask(node, "ping", {}).body["membership"], "no gap in either"
+
+
+def test_a_parent_that_never_lists_the_next_key_is_named_and_left(union: Union, territory: Union) -> None:  # noqa: F811
+    college = _enrol_in_both(union, territory)
+    write_private_file(college.folder / "node.key", b"unused")
+    here = college.within(union.federation)
+    rotation.request_rotation(here, ACTOR, connect=union.net.connect)
+    assert union.approve(college) == "published"
+    assert union.refresh(college) == ""
+    assert not rotation.adopt_if_listed(college, ACTOR)
+    assert [found.id for found in rotation.list_awaited(college, ACTOR)] == [territory.federation]
+    enrolling.leave_federation(college.within(territory.federation), ACTOR)
+    assert rotation.list_awaited(college, ACTOR) == []
+    assert rotation.adopt_if_listed(college, ACTOR)
