@@ -49,12 +49,18 @@ def request(
     fingerprint_: Annotated[
         str, typer.Option("--fingerprint", help="电话核对过的信任锚指纹 / the anchor's, compared: words or hex")
     ] = "",
+    instead_of: Annotated[
+        str,
+        typer.Option(metavar="FEDERATION", help="重新建立：就此结束的旧联合体 / the one that ends with it"),
+    ] = "",
     out: RequestFile = None,
     as_json: Json = False,
 ) -> None:
     """学院：凭信任锚申请加入联合体 / college: pin the anchor and ask to join; the same again changes nothing."""
     state: State = context.obj
-    sent = enrolling.request_to_join(state.node, state.actor, read_file(anchor), HANDLERS, confirmed=fingerprint_)
+    sent = enrolling.request_to_join(
+        state.node, state.actor, read_file(anchor), HANDLERS, confirmed=fingerprint_, instead_of=instead_of
+    )
     _tell_sent(state, [sent], out, "join-request.json", as_json=as_json)
 
 
