@@ -223,7 +223,7 @@ def small_moves(catalogue: Catalogue, before: Publication, new: Publication) -> 
     """Return the tables (indicator, letters) in which two statements about one day differ by a few persons only.
 
     Whoever lays the two side by side sees what these few are: a table of persons too few to be published. That goes for
-    figures moved by chance too: where nobody moved, they stay the same. Both must have the counts inside.
+    figures moved by cell keys too: where nobody moved, they stay the same. Both must have the counts inside.
     """
     found = []
     for indicator in released_indicators(catalogue, new.period.frequency):
@@ -248,6 +248,11 @@ def _tells(catalogue: Catalogue, before: Publication, new: Publication, code: st
             return False
         gap = new.counts[name] - before.counts[name]
         up, down = up + max(gap, 0), down + max(-gap, 0)
-        shown = [(item.statuses or {}).get(name) in {PUBLISHED, MOVED} for item in (before, new)]
-        seen |= bool(gap) and all(shown)
+        seen |= bool(gap) and all(_is_seen(item, name) for item in (before, new))
     return seen and 0 < max(up, down) < minimum
+
+
+def _is_seen(publication: Publication, name: Name) -> bool:
+    """Tell whether a figure would change with its count alone; noise that is drawn anew changes it anyway."""
+    status = (publication.statuses or {}).get(name)
+    return status == PUBLISHED or (status == MOVED and publication.between[name][1] is not None)

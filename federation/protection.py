@@ -6,16 +6,25 @@ withholding. Only counts of persons, and rates of them, can be moved by chance. 
 (`release.v2`); receivers take one only where, and as, the list says.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from federation.catalogue import Catalogue
+from federation.catalogue import Catalogue, Table, dims_key
 from federation.cellkey import bound_of, variance_of
 from federation.documents import read_object
 from federation.errors import InputRefused, TrustError
-from federation.publications import counts_behind, minimum_of
+from federation.periods import read_period
+from federation.publications import (
+    Name,
+    cells_of,
+    counts_behind,
+    is_structural_zero,
+    minimum_of,
+    released_indicators,
+)
 from federation.validation import check_schema
 
 PROTECTION = "protection.json"
@@ -84,18 +93,51 @@ def noise_of_cells(minimum: int) -> dict[str, Any]:
     return {"method": CELL_KEY, "bound": bound_of(minimum), "variance": str(variance_of(minimum))}
 
 
-def check_noise(content: Mapping[str, Any], protection: Protection) -> None:
+def cells_moved(catalogue: Catalogue, dataflow: str, frequency: str) -> set[Name]:
+    """Return every count that a release of the dataflow shows; what the definitions alone make zero is not moved."""
+    return {
+        (code, dims_key(dims))
+        for code, table in _tables(catalogue, dataflow, frequency)
+        for dims in cells_of(catalogue, table)
+        if not is_structural_zero(catalogue.indicators[code], dims)
+    }
+
+
+def scale_of(catalogue: Catalogue, dataflow: str, frequency: str, epsilon: Decimal) -> float:
+    """Return the scale of the discrete Laplace noise: one person more is one in a cell of each table."""
+    return len(_tables(catalogue, dataflow, frequency)) / float(epsilon)
+
+
+def noise_of_budget(catalogue: Catalogue, dataflow: str, frequency: str, epsilon: Decimal) -> dict[str, Any]:
+    """Return what a release says of its noise under differential privacy."""
+    share = math.exp(-1 / scale_of(catalogue, dataflow, frequency, epsilon))
+    variance = 2 * share / (1 - share) ** 2
+    return {"method": PRIVACY, "epsilon": str(epsilon), "variance": f"{variance:.1f}"}
+
+
+def _tables(catalogue: Catalogue, dataflow: str, frequency: str) -> set[tuple[str, Table]]:
+    return {
+        (code, table)
+        for indicator in released_indicators(catalogue, frequency)
+        if indicator.dataflow == dataflow
+        for code in counts_behind(indicator)
+        for table in indicator.released
+    }
+
+
+def check_noise(content: Mapping[str, Any], protection: Protection, catalogue: Catalogue) -> None:
     """Refuse a release that is moved otherwise than the list says; one that is not moved at all tells the truth."""
     noise = content.get("noise")
     if noise is None:
         return
     choice = protection.choices.get(content["dataflow"])
-    agreed = choice is not None and choice.method == noise["method"]
-    if agreed and noise["method"] == CELL_KEY:
-        agreed = noise == noise_of_cells(minimum_of(content))
-    elif choice is not None and agreed:
-        agreed = Decimal(noise["epsilon"]) == choice.epsilon
-    if not agreed:
+    wanted = None
+    if choice is not None and choice.method == CELL_KEY:
+        wanted = noise_of_cells(minimum_of(content))
+    elif choice is not None:
+        frequency = read_period(content["period"]).frequency
+        wanted = noise_of_budget(catalogue, content["dataflow"], frequency, choice.epsilon)
+    if noise != wanted:
         raise InputRefused(
             "noise-not-agreed",
             "名录没有为这个数据流约定这样的加噪。",

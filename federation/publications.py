@@ -184,7 +184,7 @@ class Builder:
                     self._persons(name),
                     max(0 if open_total and not table else minimum, held.minimum if held else 0),
                     public=exact or (held is not None and held.public),
-                    known=_is_structural_zero(indicator, dims),
+                    known=is_structural_zero(indicator, dims),
                     weight=_WEIGHTS[min(len(table), 2)] * (1 if indicator.internal else 2),  # a count before a part
                     past=status,
                     between=publication.between.get(name),
@@ -259,7 +259,7 @@ class Builder:
                 self._relate((flow.code, ""), names)
 
 
-def _is_structural_zero(indicator: Indicator, dims: Mapping[str, str]) -> bool:
+def is_structural_zero(indicator: Indicator, dims: Mapping[str, str]) -> bool:
     """Tell whether the definition alone, which everybody can read, leaves nobody in a cell."""
     return any(code not in indicator.possible.get(letter, (code,)) for letter, code in dims.items())
 

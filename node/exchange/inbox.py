@@ -73,6 +73,7 @@ MENDED_BY_LIST = frozenset(  # codes that another program or another member list
         "catalogue-unknown",
         "grant-missing",
         "kind-unknown",
+        "noise-not-agreed",
         "schema-digest",
         "schema-refused",
         "schema-unknown",

@@ -19,7 +19,7 @@ from federation.catalogue import load_catalogue
 from federation.observations import ReleaseReader
 from federation.protection import check_noise
 from node.exchange.models import SharedFigure
-from node.indicators.noise import find_protection
+from node.indicators.noise_choice import find_protection
 from node.prepared import Prepared
 from node.stream.models import StoredRecord
 from node.stream.service import CURRENT, EQUIVOCAL
@@ -58,7 +58,7 @@ def take_release(session: Session, record: StoredRecord, content: dict[str, Any]
     An older revision that comes late never replaces a newer one, nor what a newer one has contradicted.
     """
     reader = release_reader()
-    check_noise(content, find_protection(session, record.federation))
+    check_noise(content, find_protection(session, record.federation), reader.catalogue)
     observations = reader.read(content, subject=record.subject, audience=record.stream.partition(":")[0])
     if _has_newer(session, record):
         return

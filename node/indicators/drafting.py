@@ -25,7 +25,7 @@ from node.indicators.gate import (
     new_publication,
     protect_figures,
 )
-from node.indicators.noise import Moved, move_figures
+from node.indicators.noise import Frame, Moved, move_figures
 from node.indicators.service import is_over
 from node.intake.models import DataChange
 
@@ -54,6 +54,7 @@ class Order:
     reason: str = ""
     expected: Sequence[str] = ()
     coarser: bool = False
+    revision: int = 1
 
 
 def draft_contents(
@@ -70,7 +71,8 @@ def draft_contents(
     Raise InputRefused where nothing can be computed, or where the difference to what is public would tell too much.
     """
     header = _header(session, node, catalogue, period, order.known_at, order.reason)
-    moved = move_figures(session, node, catalogue, period, order.known_at, figures, header["minimum_cell"])
+    frame = Frame(period, order.known_at, order.revision, header["minimum_cell"])
+    moved = move_figures(session, node, catalogue, frame, figures)
     silent: set[Name] = set()
     while True:
         drafts = _protected(node, catalogue, period, figures, moved, past, silent, header, order.expected)

@@ -141,7 +141,7 @@ def noisily(indicator: Indicator, noise: Moved, back: Mapping[Name, str]) -> Cal
         reason = next((back[name] for name in names if name in back), "")
         if reason:
             return replace(item, status=WITHHELD, reason=reason)
-        told = tuple(noise.told[name] for name in names)
+        told = tuple(noise.told.get(name, 0) for name in names)  # what the definitions make zero is not moved
         nobody = len(told) > 1 and not told[0]
         return replace(item, status=NOT_APPLICABLE, told=()) if nobody else replace(item, status=VALUE, told=told)
 

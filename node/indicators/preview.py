@@ -14,14 +14,17 @@ from sqlmodel import Session
 from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue, read_dims
 from federation.documents import read_object
 from federation.periods import read_period
+from federation.protection import PRIVACY
 from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.context import Node
 from node.db import last_number
 from node.indicators.addressees import Addressee, list_addressees
+from node.indicators.budget import Spent, load_spent, year_of
 from node.indicators.compute import VALUE
 from node.indicators.gate import WITHHELD
 from node.indicators.models import Release, ReleaseItem
+from node.indicators.noise_choice import agreed_protection
 from node.indicators.release import find_record, get_release, list_items
 from node.stream.service import read_content
 
@@ -88,6 +91,7 @@ class Preview:
     inside: bool  # whether the numbers behind withheld cells are in it
     addressees: tuple[Addressee, ...] = ()  # where the node is in several federations
     last_period: str = ""  # the one before, where it was published
+    budget: Spent | None = None  # of the year, where any of it is told with differential privacy
 
     def since_last(self) -> tuple[int, int]:
         """Return how many cells are told now and were not last time, and the other way round."""
@@ -130,6 +134,7 @@ class Preview:
             },
             **({"federations": [vars(one) for one in self.addressees]} if self.addressees else {}),
             "lost": release.lost,
+            **({"budget": self.budget.as_json()} if self.budget else {}),
             "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
                 {
@@ -167,7 +172,13 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
     prepared_by, approved_by = (account.name if account else "" for account in names)
     newer = release.known_at < last_number(session, "data")
     addressees = list_addressees(session, node, release, items)
-    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees, last if told_last else "")
+    budget = _budget(session, release) if any(flow.noise.get("method") == PRIVACY for flow in flows) else None
+    told = last if told_last else ""
+    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees, told, budget)
+
+
+def _budget(session: Session, release: Release) -> Spent:
+    return load_spent(session, year_of(read_period(release.period)), agreed_protection(session).year_epsilon)
 
 
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:

@@ -26,6 +26,7 @@ from node.audit import write_audit
 from node.context import Node
 from node.db import last_number, lock_number
 from node.indicators.addressees import list_due
+from node.indicators.budget import check_budget
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, Order, draft_contents
 from node.indicators.frozen import check_not_frozen
@@ -69,11 +70,13 @@ def prepare(
         check_not_frozen(session, node, period.label)
         published = find_published(session, period.label)
         _check_reason(published, reason)
+        revision = published.revision + 1 if published else 1
+        check_budget(session, load_catalogue(), period, revision)
         known_at, at = last_number(session, "data"), node.clock()
         figures = load_figures(session, compute_figures(session, period, known_at, at))
         expected = [item.dataflow for item in _items(session, published)] if published else []
         past = load_past(session, node, load_catalogue(), at)
-        order = Order(known_at, reason, expected, coarser)
+        order = Order(known_at, reason, expected, coarser, revision)
         drafts = draft_contents(session, node, load_catalogue(), period, figures, past.publications, order)
         if published is not None:
             _check_news(session, published, drafts)
@@ -82,7 +85,7 @@ def prepare(
         release = Release(
             id=new_identifier("r"),
             period=period.label,
-            revision=published.revision + 1 if published else 1,
+            revision=revision,
             known_at=known_at,
             past=past.digest,
             reason=reason,

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
 from statistics import fmean
 
 import pytest
@@ -11,15 +13,18 @@ from federation.catalogue import load_catalogue
 from federation.cellkey import perturb, record_key
 from federation.errors import InputRefused
 from federation.periods import read_period
+from federation.protection import PRIVACY, Choice, scale_of
 from federation.publications import Name
 from node.context import Node
+from node.indicators.budget import draw_noise, noise_of
 from node.indicators.compute import compute_figures, load_figures
-from node.indicators.noise import move_figures
+from node.indicators.noise import Frame, move_figures
 from tests.releases.conftest import open_office, roster_text
 from tests.releases.test_noise import CELLS, agree, contents
 
 MINIMUM = 5
 ANSWERS = 400
+DRAFTS = 100
 
 
 def keys_of(persons: int, secret: bytes) -> list[int]:
@@ -81,20 +86,57 @@ def test_a_correction_of_one_person_is_refused_under_noise_too(
     ]
     seen = [name for name in before if None not in (before[name], after[name]) and before[name] != after[name]]
     with office.node.database.write() as session:
-        first, second = (_told(session, office.node, known_at) for known_at in (1, 2))
-    changed = [name for name in first if first[name] != second[name]]
+        nodes = [replace(office.node, secret=secret * 32) for secret in (b"a", b"b", b"c")]
+        told = [(_told(session, node, 1), _told(session, node, 2)) for node in nodes]
+    changed = {name for first, second in told for name in first if first[name] != second[name]}
     attack(
         "two revisions of one day with noise, of which one person's title differs",
         product=f"refused; with --coarser {len(seen)} cells differ",
-        control=f"{len(changed)} cells differ, all of them by title: the person's",
+        control=f"{len(changed)} cells differ under three secrets, all of them by title: the person's",
     )
     assert not seen
     assert changed
     assert all("T=" in key for _, key in changed)
 
 
+def test_drafts_and_revisions_do_not_average_the_noise_that_was_paid_for(
+    make_node: Callable[..., Node], attack: Callable[..., None]
+) -> None:
+    office = open_office(make_node())
+    catalogue, period, choice = load_catalogue(), read_period("2025U"), Choice(PRIVACY, Decimal(41))
+    with office.node.database.write() as session:
+        drafts, again, next_one = (
+            noise_of(session, catalogue, "MEM.all", period, revision, choice, office.node.clock())
+            for revision in (1, 1, 2)
+        )
+    scale = scale_of(catalogue, "MEM.all", "A", choice.epsilon)
+    anew = [draw_noise(len(drafts), scale) for _ in range(DRAFTS)]
+    averaged = sum(round(fmean(values)) == 0 for values in zip(*anew, strict=True))
+    same = sum(value == 0 for value in drafts.values())
+    attack(
+        f"{DRAFTS} drafts of one release, and their mean",
+        product=f"{same} of {len(drafts)} counts right, as often as one draft is",
+        control=f"{averaged} right, where each draft has noise of its own",
+    )
+    assert drafts == again
+    assert averaged > 0.98 * len(drafts)
+    assert same < 0.7 * len(drafts)
+    twins = random.Random(7), random.Random(7)  # noqa: S311  a generator that gives the same bytes again
+    stuck = sum(twins[0].gauss(0, scale) == twins[1].gauss(0, scale) for _ in drafts)
+    moved = sum(drafts[name] == next_one[name] for name in drafts)
+    attack(
+        "two revisions, whose difference is that of their counts where the noise is the same",
+        product=f"{moved} of {len(drafts)} cells have the same noise, by chance",
+        control=f"{stuck}, where the generator gives the same again",
+    )
+    assert moved < 0.7 * len(drafts)
+    assert stuck == len(drafts)
+
+
 def _told(session: Session, node: Node, known_at: int) -> Mapping[Name, int]:
     """Return what would be told of a change of data if nobody asked what is public already."""
     period, catalogue = read_period("2025U"), load_catalogue()
     figures = load_figures(session, compute_figures(session, period, known_at, node.clock()))
-    return move_figures(session, node, catalogue, period, known_at, figures, {"S1": 5, "S2": 10})["MEM.all"].told
+    return move_figures(session, node, catalogue, Frame(period, known_at, 1, {"S1": 5, "S2": 10}), figures)[
+        "MEM.all"
+    ].told

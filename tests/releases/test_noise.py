@@ -1,24 +1,36 @@
 """A dataflow that the federation protects by cell keys: prepared, approved, taken, audited."""
 
 import json
+import re
+from decimal import Decimal
+from statistics import fmean
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from sqlmodel import select
 
-from federation.catalogue import load_catalogue
+from federation.catalogue import dims_key, load_catalogue
 from federation.cellkey import possible_counts
 from federation.documents import dump_document
-from federation.errors import InputRefused
+from federation.errors import Conflict, InputRefused
 from federation.history import audit_history, group_contents
+from federation.protection import noise_of_budget
+from federation.statuses import STATUSES
 from federation.validation import check_schema
+from node.access import passwords
+from node.access.models import Account
+from node.app import create_app
 from node.exchange.models import SharedFigure
 from node.indicators import ledger
-from node.indicators.models import Figure
+from node.indicators.budget import list_spent
+from node.indicators.models import Figure, FigureSet, NoiseDraw
 from node.indicators.past import list_published
 from node.stream.listed import keep_listed
 from node.stream.service import read_content
+from tests.access.conftest import PASSWORD
 from tests.releases.conftest import BEN, Office
+from tests.web.conftest import Browser
 
 
 def agree(office: Office, *choices: dict[str, str], year_epsilon: str = "2") -> None:
@@ -97,3 +109,81 @@ def test_a_node_that_moves_what_nobody_agreed_on_is_refused(office: Office) -> N
     agree(office)
     with pytest.raises(InputRefused, match="noise-not-agreed"):
         office.approve(draft)
+
+
+def budgeted(epsilon: str) -> dict[str, str]:
+    return {"dataflow": "MEM.all", "method": "differential-privacy", "epsilon": epsilon}
+
+
+def digests(office: Office, **options: Any) -> dict[str, str]:
+    return {flow.dataflow: flow.digest for flow in office.look(office.prepare(**options)).flows}
+
+
+def test_noise_is_drawn_once_and_taken_from_the_year_and_a_spent_year_computes_nothing(small_office: Office) -> None:
+    office = small_office
+    agree(office, budgeted("40"), year_epsilon="100")
+    assert digests(office) == digests(office), "a second draft has the noise of the first"
+    [year] = [found for found in list_spent(office.node, BEN) if found.spent]
+    assert (year.year, str(year.spent), str(year.left)) == ("2025U", "40", "60")
+    office.approve(office.prepare())
+    told = contents(office)[-1]
+    assert told["noise"]["epsilon"] == "40"
+    check_schema("release.v2", told)
+    office.approve(office.prepare("2025-Q3"))
+    with office.node.database.read() as session:
+        computed = session.exec(select(FigureSet)).all()
+    with pytest.raises(Conflict, match="budget-spent") as refused:
+        office.prepare("2025-09")
+    assert refused.value.params["left"] == "20"
+    with office.node.database.read() as session:
+        assert len(session.exec(select(FigureSet)).all()) == len(computed), "nothing was computed"
+    assert not ledger.audit_own(office.node, BEN).findings
+    office.prepare("2025-10")  # in the next union year
+    assert [(found.year, str(found.left)) for found in list_spent(office.node, BEN)][-2:] == [
+        ("2026U", "60"),
+        ("2025U", "20"),
+    ]
+
+
+def test_what_is_told_is_the_count_and_noise_of_the_declared_size(small_office: Office) -> None:
+    office = small_office
+    agree(office, budgeted("20"), year_epsilon="100")
+    office.approve(office.prepare())
+    [told] = [content for content in contents(office) if content["dataflow"] == "MEM.all"]
+    with office.node.database.read() as session:
+        true = {(f.indicator, f.dims): f.value for f in session.exec(select(Figure)).all()}
+        drawn = session.exec(select(NoiseDraw)).one()
+    noise = json.loads(drawn.noise)
+    for item in told["observations"]:
+        if item.get("value") is not None:
+            key = dims_key(item["dims"])
+            moved = int(true[item["indicator"], key]) + noise.get(f"{item['indicator']}|{key}", 0)
+            assert item["value"] == max(moved, 0)
+    spread = fmean(value * value for value in noise.values())
+    assert spread == pytest.approx(float(told["noise"]["variance"]), rel=0.6)
+    assert noise_of_budget(load_catalogue(), "MEM.all", "A", Decimal(20)) == told["noise"]
+
+
+def test_the_approvers_page_says_what_chance_did_and_what_is_left(
+    small_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", quick)
+    passwords._nobodys_hash.cache_clear()
+    office = small_office
+    agree(office, budgeted("30"), year_epsilon="100")
+    release = office.prepare()
+    with office.node.database.write() as session:
+        session.get_one(Account, BEN.account_id).password_hash = quick.hash(PASSWORD)
+    browser = Browser(office.node, create_app(office.node))
+    assert browser.sign_in(BEN.name).status_code == 303
+    page = browser.get(f"/releases/{release.id}").text
+    assert "differential-privacy ± " in page
+    assert "70 / 100" in page
+    assert "≈ " in page
+    browser.follow(browser.send(browser.get(f"/releases/{release.id}"), f"/releases/{release.id}/approve"))
+    board = browser.get("/indicators/MEM_CNT?period=2025U").text
+    assert re.search(r"≈ \d+ ± \d", board)
+    assert STATUSES["noisy"].means.zh in board
+    assert STATUSES["noisy"].means.zh in browser.get("/indicators?period=2025U").text
+    assert "± " in browser.get("/indicators/MEM_CNT/chart.svg?period=2025U&table=G").text
