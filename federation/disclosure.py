@@ -42,7 +42,8 @@ class Cell:
     minimum: 0 for no rule; else 1..minimum-1 persons are too few to be published. public: False for a count that is
     never on the wire and must not become derivable. known: it follows from the definitions for everybody (a structural
     zero), so it is never withheld. weight: the price of withholding it, set by the kind of table, never by the count.
-    past: PUBLISHED or HELD where that was decided before, for good.
+    past: PUBLISHED or HELD where that was decided before, for good. between: what everybody can read off a figure that
+    was moved by chance, None where there is none; `noisy` alone looks at it.
     """
 
     key: Key
@@ -52,6 +53,7 @@ class Cell:
     known: bool = False
     weight: int = 1
     past: str = ""
+    between: tuple[int, int | None] | None = None
 
     @property
     def is_small(self) -> bool:

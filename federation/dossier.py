@@ -12,6 +12,7 @@ from federation.documents import read_object
 from federation.envelope import RECORD_TYPE, check_type, read_envelope
 from federation.errors import InputRefused, TrustError
 from federation.evidence import FindMember, check_document
+from federation.protection import schema_of
 from federation.validation import check_schema
 
 _KIND = "release"
@@ -39,7 +40,7 @@ def read_dossier(documents: Iterable[bytes], find_member: FindMember) -> Dossier
         evidence = check_document(data, find_member)
         payload = read_object(envelope.payload)
         if payload["kind"] == _KIND:
-            check_schema("release.v1", payload["content"])
+            check_schema(schema_of(payload["content"]), payload["content"])
             found[evidence.id] = payload
             signers[evidence.fingerprint] = None
     if not found:

@@ -15,7 +15,7 @@ from federation.catalogue import Catalogue
 from federation.disclosure import HELD, PUBLISHED, Cell, Key, Link, Relation
 from federation.linkage import Problem, join_publications
 from federation.outsider import Outsider, Row, find_point
-from federation.publications import Publication, read_publication
+from federation.publications import MOVED, Publication, read_publication
 
 SMALL, NARROW, CONTRADICTION = "published-small", "narrow", "contradiction"
 
@@ -137,13 +137,16 @@ def look_at(part: Problem) -> Outsider | None:
         ([index[key] for key in row.left], [index[key] for key in row.right], row.slack) for row in part.links
     ]
     fixed = [None if cell.past != PUBLISHED and not cell.known else cell.persons for cell in part.cells]
-    point = find_point(fixed, relations, links)
+    between = {place: cell.between for place, cell in enumerate(part.cells) if cell.between is not None}
+    point = find_point(fixed, relations, links, between)
     if point is None:
         return None
     values, broken = point
     believed = [row for place, row in enumerate(links) if place not in set(broken)]
     exact = [value if known is None else float(known) for value, known in zip(values, fixed, strict=True)]
-    outsider = Outsider(exact, [0] * len(exact), relations, believed)
+    floors = [between.get(place, (0, None))[0] for place in range(len(exact))]
+    ceilings = {place: high for place, (_, high) in between.items() if high is not None}
+    outsider = Outsider(exact, floors, relations, believed, ceilings)
     outsider.withhold(place for place, known in enumerate(fixed) if known is None)
     return outsider
 
@@ -179,7 +182,7 @@ def _narrow(
                 yield _finding(widest, NARROW, *ranges[widest])
     for key, (low, high) in ranges.items():
         cell = cells[key]
-        if not cell.past and is_narrow(key) and low > 0 and high is not None and high < cell.minimum:
+        if cell.past in {"", MOVED} and is_narrow(key) and low > 0 and high is not None and high < cell.minimum:
             yield _finding(key, NARROW, low, high)
 
 

@@ -9,7 +9,8 @@ Nothing here knows thresholds, indicators or reasons; `disclosure` decides with 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import highspy
 
@@ -39,13 +40,16 @@ class Outsider:
         floors: Sequence[int],
         relations: Sequence[tuple[int, Sequence[int]]],
         links: Sequence[Row] = (),
+        ceilings: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         """Take counts and floors by cell, relations (total, parts) and links by index; all is published at first.
 
         `values` is any whole table that fits: the truth inside the node, what `find_point` found for a stranger.
+        `ceilings` bound some cells where they are unknown.
         """
         self._values = values
         self._floors = floors
+        self._ceilings = ceilings
         # Far above every count: a cell that reaches it has no bound that says anything.
         self._beyond = 2 * math.ceil(max(values, default=0)) + 1000
         self.unknown: set[int] = set()
@@ -85,9 +89,12 @@ class Outsider:
     def withhold(self, cells: Iterable[int]) -> None:
         """Make cells unknown. Witnesses stay witnesses: whoever knows less can exclude less."""
         for cell in cells:
-            self._model.changeColBounds(cell, self._floors[cell], self._values[cell] + self._beyond)
+            self._model.changeColBounds(cell, self._floors[cell], self._ceiling_of(cell))
             self.unknown.add(cell)
             self._low[cell] = self._high[cell] = (float(self._values[cell]), self._values)
+
+    def _ceiling_of(self, cell: int) -> float:
+        return self._ceilings.get(cell, self._values[cell] + self._beyond)
 
     def publish(self, cell: int, check: Iterable[tuple[int, int]]) -> bool:
         """Make a cell known if each (cell, width) of `check` stays that wide; else leave everything as it was."""
@@ -102,7 +109,7 @@ class Outsider:
                     seen[other] = (float(self._values[other]), self._values)
         if all(self.find_binding(other, width) is None for other, width in check):
             return True
-        self._model.changeColBounds(cell, self._floors[cell], value + self._beyond)
+        self._model.changeColBounds(cell, self._floors[cell], self._ceiling_of(cell))
         self.unknown.add(cell)
         self._low, self._high = before
         return False
@@ -160,16 +167,20 @@ class Outsider:
 
 
 def find_point(
-    fixed: Sequence[int | None], relations: Sequence[tuple[int, Sequence[int]]], links: Sequence[Row]
+    fixed: Sequence[int | None],
+    relations: Sequence[tuple[int, Sequence[int]]],
+    links: Sequence[Row],
+    between: Mapping[int, tuple[int, int | None]] = MappingProxyType({}),
 ) -> tuple[list[float], list[int]] | None:
     """Return counts that fit every relation and break the links as little as can be, and the links they break.
 
-    `fixed` is what is published of each cell, None where nothing is. None where the relations alone contradict it:
-    then no table of counts is behind what was said.
+    `fixed` is what is published of each cell, None where nothing is; `between` bounds some of the latter. None where
+    the relations alone contradict it: then no table of counts is behind what was said.
     """
     model = QuietSolver()  # type: ignore[no-untyped-call]
-    for value in fixed:
-        model.addVar(0.0 if value is None else float(value), highspy.kHighsInf if value is None else float(value))
+    for place, value in enumerate(fixed):
+        low, high = between.get(place, (0, None)) if value is None else (value, value)
+        model.addVar(float(low), highspy.kHighsInf if high is None else float(high))
     for total, parts in relations:
         model.addRow(0.0, 0.0, 1 + len(parts), [total, *parts], [1.0] + [-1.0] * len(parts))
     for place, (left, right, slack) in enumerate(links):

@@ -48,6 +48,7 @@ ONE_DATABASE = {
         "exchange/test_versions",
         "exchange/test_view",
         "hostile/test_mutations",
+        "releases/test_noise",
         "releases/test_two_parents",
         "sync/test_algorithms",
         "sync/test_evidence",

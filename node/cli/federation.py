@@ -102,7 +102,7 @@ def refound(
 ) -> None:
     """管理员不足时重新建立联合体：新编号、新信任锚 / found anew where too few officers are left: new id, new anchor.
 
-    This node becomes the hub. Every college confirms the new anchor: `gonghui enrol request --anchor --fingerprint`.
+    This node becomes the hub. Every college confirms it: `gonghui enrol request --anchor --fingerprint --instead-of`.
     """
     state: State = context.obj
     row = federating.refound_federation(state.node, state.actor, [read_file(path) for path in card], threshold)

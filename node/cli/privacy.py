@@ -16,6 +16,7 @@ from node import papers
 from node.cli import totals
 from node.cli.files import new_file
 from node.cli.state import OUT, State, print_json, print_table
+from node.indicators import budget
 from node.indicators import ledger as service
 from node.indicators.compute import VALUE
 from node.indicators.gate import WITHHELD
@@ -68,6 +69,11 @@ def _tell(shown: Preview, cells: list[Cell]) -> None:
             f"单凭以往的发布就能推出 / told by earlier releases alone: {shown.release.lost}（gonghui privacy audit）",
             highlight=False,
         )
+    if shown.budget:
+        OUT.print(
+            f"隐私预算 / privacy budget {shown.budget.year}: ε {shown.budget.left} / {shown.budget.budget}",
+            highlight=False,
+        )
     if shown.last_period:
         newly, gone = shown.since_last()
         OUT.print(
@@ -79,6 +85,23 @@ def _tell(shown: Preview, cells: list[Cell]) -> None:
 
 def _dims(cell: Cell) -> str:
     return ";".join(f"{letter}={code}" for letter, code in cell.dims.items())
+
+
+@app.command("budget", epilog="Example: gonghui privacy budget --json")
+def budget_(context: typer.Context, as_json: Json = False) -> None:
+    """每人每年的隐私预算：已用多少、用在哪里、还剩多少 / each person's budget of a union year: spent on what, left."""
+    state: State = context.obj
+    years = budget.list_spent(state.node, state.actor)
+    if as_json:
+        print_json([year.as_json() for year in years])
+        return
+    rows = [[year.year, str(year.budget), str(year.spent), str(year.left), _taken(year)] for year in years]
+    columns = ["工会年度 / year", "预算 / budget", "已用 / spent", "剩余 / left", "数据流 / dataflows"]
+    print_table("隐私预算（ε）/ privacy budget", columns, rows)
+
+
+def _taken(year: budget.Spent) -> str:
+    return "，".join(f"{dataflow} {epsilon}" for dataflow, epsilon in sorted(year.by_dataflow.items()))
 
 
 @app.command("ledger", epilog="Example: gonghui privacy ledger --out public-so-far")

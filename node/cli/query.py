@@ -63,11 +63,11 @@ def _show_rollup(title: str, view: View, language: str, *, sources: bool) -> Non
         rows.append(
             [
                 _cell(row, language),
-                _value(row.value, row.status),
+                _value(row.value, row.status, row.error),
                 _word(row.status, language),
                 behind,
                 "" if covered.persons is None else covered.persons,
-                _value(row.own.value, row.own.status) if row.own else "",
+                _value(row.own.value, row.own.status, row.own.error) if row.own else "",
                 _band(row, language),
             ]
         )
@@ -80,7 +80,13 @@ def _show_rollup(title: str, view: View, language: str, *, sources: bool) -> Non
 def _show_nodes(title: str, view: View, language: str, *, sources: bool) -> None:
     columns = ["分组 / cell", "节点 / node", "值 / value", "状态 / status", "修订 / revision"]
     rows = [
-        [_cell(row, language), node.name, _value(node.value, node.status), _word(node.status, language), node.revision]
+        [
+            _cell(row, language),
+            node.name,
+            _value(node.value, node.status, node.error),
+            _word(node.status, language),
+            node.revision,
+        ]
         + ([node.record_id] if sources else [])
         for row in view.rows
         for node in row.nodes
@@ -94,10 +100,10 @@ def _cell(row: ViewRow, language: str) -> str:
     )
 
 
-def _value(value: int | str | None, status: str) -> str:
+def _value(value: int | str | None, status: str, error: str) -> str:
     if value is None:
         return "-"
-    return marked(status, str(value))
+    return marked(status, str(value), error)
 
 
 def _word(status: str, language: str) -> str:

@@ -3,7 +3,7 @@
 Where nobody can tell a restored node what it signed last, its streams would stay closed for ever. An administrator says
 that it is so: each stream that still waits for a reader begins anew (`federation.generations`) with a record that names
 the last known one. A reader gives up what it held beyond, shows the break as an alarm, and shows again what the subject
-said before.
+said before. The last of what it gave up it shows to other readers: who forked a stream does not hide that by a break.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from federation.acceptance import KEY_REVOKED, Record
+from federation.acceptance import KEY_REVOKED, Record, is_own_word
 from federation.documents import dump_document
 from federation.errors import Conflict, InputRefused
 from federation.generations import REOPENING, may_reopen
@@ -88,6 +88,9 @@ def give_up(session: Session, node: Node, handlers: Mapping[str, Any], record: R
     _note_break(session, node, record, known, rows)
     shown = [row for row in rows if row.state == CURRENT]
     for row in rows:
+        if row.state == PLACEHOLDER and not is_own_word(row.envelope):  # it is no record, to contradict one
+            session.delete(row)
+            continue
         row.state, row.code = ABANDONED, CODE
         session.add(row)
     session.flush()
@@ -108,13 +111,15 @@ def drop_unproven(session: Session, node: Node, record: Record) -> None:
         .where(StoredRecord.state == UNPROVEN, StoredRecord.code == KEY_REVOKED)
         .order_by(col(StoredRecord.sequence).desc())
     ).all()
-    _note_break(session, node, record, record.sequence - 1, rows)
+    _note_break(session, node, record, record.sequence - 1, rows, shown=True)  # and nobody spreads a thief's word
     for row in rows:
         session.delete(row)
     session.flush()
 
 
-def _note_break(session: Session, node: Node, record: Record, known: int, rows: Sequence[StoredRecord]) -> None:
+def _note_break(
+    session: Session, node: Node, record: Record, known: int, rows: Sequence[StoredRecord], *, shown: bool = False
+) -> None:
     """Note that a stream does not go on from what was held of it (`rows`, the last first), but from `known`."""
     last = next((row for row in rows if row.state != PLACEHOLDER), None)
     at = node.clock()
@@ -129,6 +134,7 @@ def _note_break(session: Session, node: Node, record: Record, known: int, rows: 
             first_envelope=last.envelope if last else b"",
             envelope=record.envelope,
             found_at=at,
+            shown=shown or last is None,
         )
     )
     write_audit(

@@ -22,6 +22,7 @@ from federation.roll import AGGREGATOR
 from federation.rollup import (
     COUNT_YES,
     RATIO,
+    REPORTED,
     WORDS,
     Combined,
     Coverage,
@@ -29,11 +30,12 @@ from federation.rollup import (
     Part,
     combine,
     complete,
+    expected_error,
     number_of,
     quartiles,
     written,
 )
-from federation.statuses import DOES_NOT_APPLY, MISSING
+from federation.statuses import DOES_NOT_APPLY, MISSING, NOISY
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.models import SharedFigure
@@ -71,6 +73,8 @@ class NodeFigure:
     denominator: int | None
     record_id: str
     revision: int
+    method: str = ""  # by which it was moved by chance
+    error: str = ""  # the standard error then, in the unit of `value`
 
     def as_json(self) -> dict[str, Any]:
         """Return it for scripts."""
@@ -104,6 +108,8 @@ class ViewRow:
     own: NodeFigure | None
     band: ShownBand | None
     nodes: tuple[NodeFigure, ...]
+    error: str
+    methods: tuple[str, ...]  # by which parts of it were moved by chance
     sources: tuple[str, ...]  # ids of the records that the figure rests on
 
     def as_json(self, *, sources: bool = False) -> dict[str, Any]:
@@ -115,6 +121,7 @@ class ViewRow:
             "dims": dict(self.dims),
             "value": self.value,
             "status": self.status,
+            **({"methods": list(self.methods), "error": self.error} if self.methods else {}),
             **rate,
             "coverage": vars(self.coverage),
             "own": self.own.as_json() if self.own else None,
@@ -330,6 +337,8 @@ def _row(
         own,
         _band(indicator, parts, members.own),
         nodes,
+        _error(indicator, combined),
+        tuple(sorted({node.method for node in nodes if node.method and node.value is not None})),
         tuple(sorted({node.record_id for node in nodes if node.status != MISSING})),
     )
 
@@ -342,22 +351,32 @@ def _without_nodes(row: ViewRow) -> ViewRow:
 
 def _part(figure: SharedFigure) -> Part:
     value = Decimal(figure.value) if figure.value else None
-    return Part(figure.origin, figure.status, value, figure.numerator, figure.denominator)
+    variance = Decimal(figure.variance) if figure.variance and figure.status == REPORTED else None
+    return Part(figure.origin, figure.status, value, figure.numerator, figure.denominator, variance)
 
 
 def _node_figure(indicator: Indicator, figure: SharedFigure, members: _Members) -> NodeFigure:
     nobody = indicator.rollup == RATIO and figure.denominator == 0
+    word = NOISY if figure.method and figure.status == REPORTED else WORDS[figure.status]
     return NodeFigure(
         figure.origin,
         members.names[figure.origin],
         figure.origin == members.own,
-        DOES_NOT_APPLY if nobody else WORDS[figure.status],
+        DOES_NOT_APPLY if nobody else word,
         _shown(indicator, _part(figure)),
         figure.numerator,
         figure.denominator,
         figure.record_id,
         figure.revision,
+        figure.method or "",
+        _error(indicator, _part(figure)),
     )
+
+
+def _error(indicator: Indicator, figure: Part | Combined) -> str:
+    """Return the standard error of a figure in the unit in which it is shown, "" where chance had no part in it."""
+    error = expected_error(figure)
+    return "" if error is None else f"{error * (100 if indicator.is_percent else 1):.1f}"
 
 
 def _shown(indicator: Indicator, figure: Part | Combined) -> int | str | None:

@@ -26,6 +26,7 @@ class Bar:
     word: str
     series: str = ""
     opacity: float = 1.0
+    error: float = 0.0  # the band about the value, either way, within which chance has moved it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Point:
     low: float | None = None
     high: float | None = None
     own: float | None = None
+    error: float = 0.0  # of `value`, where chance moved it
 
 
 def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
@@ -52,6 +54,9 @@ def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
             "text": bar.word,
             "drawn": bar.value is not None,
             "opacity": bar.opacity,
+            "low": max((bar.value or 0) - bar.error, 0),
+            "high": (bar.value or 0) + bar.error,
+            "moved": bar.error > 0,
         }
         for bar in bars
     ]
@@ -80,8 +85,13 @@ def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
             },
         },
         {
+            "transform": [{"filter": "datum.moved"}],
+            "mark": {"type": "rule", "strokeWidth": 2, "color": INK},
+            "encoding": {**encoding, "x": encoding["x"] | {"field": "low"}, "x2": {"field": "high"}},
+        },
+        {
             "mark": {"type": "text", "align": "left", "baseline": "middle", "dx": 4, "fontSize": 11, "fill": QUIET},
-            "encoding": {**encoding, "text": {"field": "text"}},
+            "encoding": {**encoding, "x": encoding["x"] | {"field": "high"}, "text": {"field": "text"}},
         },
     ]
     return _draw({"data": {"values": rows}, "height": height, "layer": layers}, title)
@@ -105,6 +115,11 @@ def draw_trend(points: Sequence[Point], unit: str, *, title: str, names: tuple[s
         for point in points
         if point.low is not None and point.high is not None
     ]
+    errors = [
+        {"period": point.period, "from": max(point.value - point.error, 0), "to": point.value + point.error}
+        for point in points
+        if point.value is not None and point.error
+    ]
     x = {"field": "period", "type": "ordinal", "sort": periods, "title": None, "axis": {"labelAngle": 0}}
     colour = {
         "field": "series",
@@ -118,6 +133,11 @@ def draw_trend(points: Sequence[Point], unit: str, *, title: str, names: tuple[s
             "data": {"values": bands},
             "mark": {"type": "bar", "width": 34, "opacity": 0.7},
             "encoding": {"x": x, "y": {"field": "low", **value_axis}, "y2": {"field": "high"}, "color": colour},
+        },
+        {
+            "data": {"values": errors},
+            "mark": {"type": "rule", "strokeWidth": 2, "color": INK},
+            "encoding": {"x": x, "y": {"field": "from", **value_axis}, "y2": {"field": "to"}},
         },
         {
             "data": {"values": lines},

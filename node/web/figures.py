@@ -18,7 +18,8 @@ FEDERATION, OWN, BAND = (
     Text("各校四分位区间", "Quartile band"),
 )
 PERSONS, STATUS = Text("覆盖职工数", "Staff covered"), Text("状态", "Status")
-SDMX = Text("状态代码（SDMX）", "OBS_STATUS")
+SDMX, METHOD = Text("状态代码（SDMX）", "OBS_STATUS"), Text("保护方法", "Method")
+ERROR = Text("预期误差", "Expected error")
 REPORTED, EXPECTED, KEPT_BACK = (
     Text("已报", "Reported"),
     Text("应报", "Expected"),
@@ -51,7 +52,8 @@ def show_row(row: ViewRow | NodeFigure, indicator: Indicator, language: str) -> 
     if row.value is None or (row.status == LOWER_BOUND and row.value == 0):  # "at least nobody" says nothing
         word = STATUSES[row.status if row.value is None else WITHHELD].name
         return Shown(word.in_language(language), row.status, light=True)
-    text = marked(row.status, number_text(row.value, indicator))
+    error = f"{row.error}%" if row.error and indicator.is_percent else row.error
+    text = marked(row.status, number_text(row.value, indicator), error)
     return Shown(text, row.status, STATUSES[row.status].light)
 
 
@@ -87,14 +89,21 @@ def period_name(label: str, language: str) -> str:
 def bars_of(view: View, rows: Sequence[ViewRow], language: str) -> str:
     """Return the picture of one table: its rows as bars, those that count nobody at all left out."""
     shown = [row for row in rows if row.value not in {0, "0"} or row.status != VALUE] or list(rows)
-    bars = []
-    for row in shown:
-        told = show_row(row, view.indicator, language)
-        names = [text.in_language(language) for text in row.labels] or [TOTAL.in_language(language)]
-        number = None if row.value is None else float(row.value)
-        bars.append(Bar(names[-1], number, told.text, names[0] if len(names) > 1 else "", STATUSES[row.status].opacity))
+    bars = [_bar(row, view.indicator, language) for row in shown]
     unit = view.indicator.unit.in_language(language)
     return draw_bars(bars, unit, title=view.indicator.name.in_language(language))
+
+
+def _bar(row: ViewRow, indicator: Indicator, language: str) -> Bar:
+    names = [text.in_language(language) for text in row.labels] or [TOTAL.in_language(language)]
+    return Bar(
+        names[-1],
+        _number(row.value),
+        show_row(row, indicator, language).text,
+        names[0] if len(names) > 1 else "",
+        STATUSES[row.status].opacity,
+        float(row.error or 0),
+    )
 
 
 def trend_of(views: Sequence[View], language: str) -> str:
@@ -109,6 +118,7 @@ def trend_of(views: Sequence[View], language: str) -> str:
                 _number(row.band.lower) if row.band else None,
                 _number(row.band.upper) if row.band else None,
                 _number(row.own.value) if row.own else None,
+                float(row.error or 0),
             )
         )
     names = (FEDERATION.in_language(language), OWN.in_language(language), BAND.in_language(language))
@@ -126,7 +136,7 @@ def sheet_of(view: View, rows: Sequence[ViewRow], language: str, *, own: bool) -
     catalogue, indicator = load_catalogue(), view.indicator
     letters = tuple(rows[0].dims) if rows else ()
     names = [catalogue.dimensions[letter].name.in_language(language) for letter in letters]
-    texts = [FEDERATION, STATUS, SDMX, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
+    texts = [FEDERATION, STATUS, SDMX, METHOD, ERROR, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
     texts += [OWN, STATUS, PLACE] if own else []
     header = [*names, *(text.in_language(language) for text in texts)]
     body = [_sheet_row(row, language, own=own) for row in rows]
@@ -145,6 +155,8 @@ def _sheet_row(row: ViewRow, language: str, *, own: bool) -> list[str | int | fl
         _cell(row.value),
         STATUSES[row.status].name.in_language(language),
         STATUSES[row.status].sdmx,
+        ", ".join(row.methods),
+        float(row.error) if row.error else None,
         row.coverage.reported,
         row.coverage.expected,
         row.coverage.withheld,

@@ -256,7 +256,8 @@ def test_the_hub_is_gone_and_no_source_names_the_new_one_then_officers_are_lost(
     anew = town.do("cat", "federation", "anchor", "--out", town.path / "anew.json", "--json")
     assert "anchor-unconfirmed" in town.do("ann", "enrol", "request", "--anchor", town.path / "anew.json", code=5)
     for college in ("ann", "ben"):
-        words = ("--anchor", town.path / "anew.json", "--fingerprint", anew["words"], "--json")
+        confirmed = ("--fingerprint", anew["words"], "--instead-of", "联合体")
+        words = ("--anchor", town.path / "anew.json", *confirmed, "--json")
         assert town.do(college, "enrol", "request", *words)["state"] == "listed"
         assert town.standing(college) == "active"
     town.change("enrol", "rename", NAMES["ben"], "乙大学", officers=(1, 4))

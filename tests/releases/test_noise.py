@@ -1,0 +1,156 @@
+"""A dataflow that the federation protects by cell keys: prepared, approved, taken, audited."""
+
+import json
+from decimal import Decimal
+from statistics import fmean
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from federation.catalogue import dims_key, load_catalogue
+from federation.cellkey import possible_counts
+from federation.documents import dump_document
+from federation.errors import Conflict, InputRefused
+from federation.history import audit_history, group_contents
+from federation.protection import noise_of_budget
+from federation.validation import check_schema
+from node.exchange.models import SharedFigure
+from node.indicators import ledger
+from node.indicators.budget import list_spent
+from node.indicators.models import Figure, FigureSet, NoiseDraw
+from node.indicators.past import list_published
+from node.stream.listed import keep_listed
+from node.stream.service import read_content
+from tests.releases.conftest import BEN, Office
+
+
+def agree(office: Office, *choices: dict[str, str], year_epsilon: str = "2") -> None:
+    """Let the federation's list say by which noise dataflows are protected."""
+    listed = dump_document({"version": 1, "year_epsilon": year_epsilon, "dataflows": list(choices)})
+    with office.node.database.write() as session:
+        keep_listed(session, office.federation, 2, {"protection.json": listed})
+
+
+CELLS = {"dataflow": "MEM.all", "method": "cell-key"}
+
+
+def contents(office: Office) -> list[dict[str, Any]]:
+    with office.node.database.read() as session:
+        return [read_content(record) for record in list_published(session, office.node)]
+
+
+def test_every_count_is_told_with_noise_that_says_so(office: Office) -> None:
+    agree(office, CELLS)
+    office.approve(office.prepare())
+    told = {content["dataflow"]: content for content in contents(office)}
+    moved = told["MEM.all"]
+    assert moved["noise"] == {"method": "cell-key", "bound": 5, "variance": "6"}
+    check_schema("release.v2", moved)
+    assert "noise" not in told["CON.all"]
+    with office.node.database.read() as session:
+        true = {(f.indicator, f.dims): f for f in session.exec(select(Figure)).all()}
+        shared = session.exec(select(SharedFigure).where(SharedFigure.dataflow == "MEM.all")).all()
+    counts = [f for f in shared if f.status == "A" and f.value]
+    assert len(counts) > 100
+    assert {f.method for f in shared} == {"cell-key"}
+    away = [int(f.value) - int(true[f.indicator, f.dims].value) for f in counts]
+    assert all(
+        low <= int(true[f.indicator, f.dims].value) <= high
+        for f in counts
+        for low, high in [possible_counts(int(f.value), 5)]
+    )
+    assert any(away)
+    assert not any(0 < int(f.value) < 5 for f in counts)
+
+
+def test_the_same_persons_are_told_the_same_again(office: Office) -> None:
+    agree(office, CELLS)
+    first = office.prepare()
+    one = {flow.dataflow: flow.digest for flow in office.look(first).flows}
+    again = {flow.dataflow: flow.digest for flow in office.look(office.prepare()).flows}
+    assert one == again
+    office.approve(office.prepare())
+    office.approve(office.prepare("2025-Q3"))  # the quarter ends on the same day as the union year
+    year, quarter = (
+        {
+            (o["indicator"], json.dumps(o["dims"])): o.get("value")
+            for o in content["observations"]
+            if o["indicator"] == "MEM_CNT"
+        }
+        for content in contents(office)
+        if content["dataflow"] == "MEM.all"
+    )
+    assert year == quarter
+
+
+def test_the_outside_audit_takes_a_moved_figure_for_what_it_leaves_open(office: Office) -> None:
+    agree(office, CELLS)
+    office.approve(office.prepare())
+    assert not ledger.audit_own(office.node, BEN).findings
+    exact = [dict(content) for content in contents(office)]
+    for content in exact:
+        content.pop("noise", None)
+    catalogue = load_catalogue()
+    assert audit_history(catalogue, group_contents(catalogue, exact)).findings, "taken for exact, nothing adds up"
+
+
+def test_a_node_that_moves_what_nobody_agreed_on_is_refused(office: Office) -> None:
+    agree(office, CELLS)
+    draft = office.prepare()
+    agree(office)
+    with pytest.raises(InputRefused, match="noise-not-agreed"):
+        office.approve(draft)
+
+
+def budgeted(epsilon: str) -> dict[str, str]:
+    return {"dataflow": "MEM.all", "method": "differential-privacy", "epsilon": epsilon}
+
+
+def digests(office: Office, **options: Any) -> dict[str, str]:
+    return {flow.dataflow: flow.digest for flow in office.look(office.prepare(**options)).flows}
+
+
+def test_noise_is_drawn_once_and_taken_from_the_year_and_a_spent_year_computes_nothing(small_office: Office) -> None:
+    office = small_office
+    agree(office, budgeted("40"), year_epsilon="100")
+    assert digests(office) == digests(office), "a second draft has the noise of the first"
+    [year] = [found for found in list_spent(office.node, BEN) if found.spent]
+    assert (year.year, str(year.spent), str(year.left)) == ("2025U", "40", "60")
+    office.approve(office.prepare())
+    told = contents(office)[-1]
+    assert told["noise"]["epsilon"] == "40"
+    check_schema("release.v2", told)
+    office.approve(office.prepare("2025-Q3"))
+    with office.node.database.read() as session:
+        computed = session.exec(select(FigureSet)).all()
+    with pytest.raises(Conflict, match="budget-spent") as refused:
+        office.prepare("2025-09")
+    assert refused.value.params["left"] == "20"
+    with office.node.database.read() as session:
+        assert len(session.exec(select(FigureSet)).all()) == len(computed), "nothing was computed"
+    assert not ledger.audit_own(office.node, BEN).findings
+    office.prepare("2025-10")  # in the next union year
+    assert [(found.year, str(found.left)) for found in list_spent(office.node, BEN)][-2:] == [
+        ("2026U", "60"),
+        ("2025U", "20"),
+    ]
+
+
+def test_what_is_told_is_the_count_and_noise_of_the_declared_size(small_office: Office) -> None:
+    office = small_office
+    agree(office, budgeted("20"), year_epsilon="100")
+    office.approve(office.prepare())
+    [told] = [content for content in contents(office) if content["dataflow"] == "MEM.all"]
+    with office.node.database.read() as session:
+        true = {(f.indicator, f.dims): f.value for f in session.exec(select(Figure)).all()}
+        drawn = session.exec(select(NoiseDraw)).one()
+    noise = json.loads(drawn.noise)
+    for item in told["observations"]:
+        if item.get("value") is not None:
+            key = dims_key(item["dims"])
+            moved = int(true[item["indicator"], key]) + noise.get(f"{item['indicator']}|{key}", 0)
+            assert item["value"] == max(moved, 0)
+    spread = fmean(value * value for value in noise.values())
+    assert spread == pytest.approx(float(told["noise"]["variance"]), rel=0.6)
+    assert noise_of_budget(load_catalogue(), "MEM.all", "A", Decimal(20)) == told["noise"]
