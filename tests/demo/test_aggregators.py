@@ -114,20 +114,16 @@ def test_one_aggregator_is_killed_and_then_one_lies(tmp_path: Path) -> None:
         _end(second, crew)
         liar = tmp_path / "liar.py"
         liar.write_text(textwrap.dedent(LIAR), encoding="utf-8")
-        lying = subprocess.Popen(
-            [sys.executable, liar, "--config", str(second.node.config), "serve", "--port", str(port), "--json"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert lying.stdout is not None
-            while "}" not in lying.stdout.readline():
-                assert lying.poll() is None
-            stage.hub.begin_total(FAMILY, later)
-            stage.carry_total(second, later)
-        finally:
-            lying.kill()
-            lying.wait()
+        command = [sys.executable, liar, "--config", str(second.node.config), "serve", "--port", str(port), "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as lying:
+            try:
+                assert lying.stdout is not None
+                while "}" not in lying.stdout.readline():
+                    assert lying.poll() is None
+                stage.hub.begin_total(FAMILY, later)
+                stage.carry_total(second, later)
+            finally:
+                lying.kill()
         for office in (stage.hub, *(one for one in stage.colleges if isinstance(one, ServedOffice))):
             assert office.total(FAMILY, later)["published"] == []
         assert stage.hub.total(FAMILY, later)["state"] == "destroyed"
