@@ -47,6 +47,7 @@ def board(request: Request, visitor: VisitorOf, period: Period = "") -> Response
         periods=[(label, figures.period_name(label, language)) for label in periods],
         period=chosen,
         families=families,
+        legend=figures.legend_of(row for row in rows if not row.dims),
         rest=rest,
         hub=visitor.node.settings.hub.enabled,
     )

@@ -3,6 +3,7 @@
 Three officers of whom two sign, each in a folder of their own; colleges that only call out.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -170,6 +171,14 @@ def test_officers_without_network_and_an_officer_who_leaves(town: Town) -> None:
     told = town.officer(3, "enrol", "rename", NAMES["ann"], "甲大学", code=5)
     assert "officer-unknown" in told
     town.change("enrol", "rename", NAMES["ann"], "甲大学")
+    listed = town.path / "protection.json"
+    choice = {"dataflow": "MEM.all", "method": "differential-privacy"}
+    listed.write_text(json.dumps({"version": 1, "year_epsilon": "2", "dataflows": [choice]}), encoding="utf-8")
+    assert "protection-epsilon" in town.officer(1, "federation", "document", listed, code=3)
+    choice["epsilon"] = "1"
+    listed.write_text(json.dumps({"version": 1, "year_epsilon": "2", "dataflows": [choice]}), encoding="utf-8")
+    town.change("federation", "document", listed)
+    assert "protection.json" in town.do("hub", "federation", "show", "--json")["documents"]
 
 
 def take_over(town: Town) -> None:

@@ -11,6 +11,7 @@ from federation.evidence import check_document
 from federation.keys import Member
 from node.access.permissions import ANALYST, VIEWER, Actor
 from node.context import Node
+from node.exchange.inbox import take_waiting
 from node.exchange.records import export_record
 from node.exchange.view import ViewRow, read_periods, read_rollup, read_tables, read_view
 from node.stream.listed import keep_listed
@@ -241,6 +242,11 @@ def test_a_moved_figure_is_shown_only_where_the_list_agreed_on_it(world: World, 
     record = sign_release(world, one, [count("MEM_CNT", 40)], noise=noise)
     assert world.receive(world.hub, record.envelope).code == "noise-not-agreed"
     assert total(world.hub).status == "missing"
+    if noise == CELLS["noise"]:
+        agree(world.hub, federation=world.federation)  # its list was older than the origin's
+        with world.hub.database.write() as session:
+            assert take_waiting(session, world.hub, world.handlers) == 1
+        assert total(world.hub).status == "noisy"
 
 
 def test_a_moved_figure_of_a_small_count_is_refused_like_any_other(world: World) -> None:

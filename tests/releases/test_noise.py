@@ -1,11 +1,13 @@
 """A dataflow that the federation protects by cell keys: prepared, approved, taken, audited."""
 
 import json
+import re
 from decimal import Decimal
 from statistics import fmean
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from sqlmodel import select
 
 from federation.catalogue import dims_key, load_catalogue
@@ -14,7 +16,11 @@ from federation.documents import dump_document
 from federation.errors import Conflict, InputRefused
 from federation.history import audit_history, group_contents
 from federation.protection import noise_of_budget
+from federation.statuses import STATUSES
 from federation.validation import check_schema
+from node.access import passwords
+from node.access.models import Account
+from node.app import create_app
 from node.exchange.models import SharedFigure
 from node.indicators import ledger
 from node.indicators.budget import list_spent
@@ -22,7 +28,9 @@ from node.indicators.models import Figure, FigureSet, NoiseDraw
 from node.indicators.past import list_published
 from node.stream.listed import keep_listed
 from node.stream.service import read_content
+from tests.access.conftest import PASSWORD
 from tests.releases.conftest import BEN, Office
+from tests.web.conftest import Browser
 
 
 def agree(office: Office, *choices: dict[str, str], year_epsilon: str = "2") -> None:
@@ -154,3 +162,28 @@ def test_what_is_told_is_the_count_and_noise_of_the_declared_size(small_office: 
     spread = fmean(value * value for value in noise.values())
     assert spread == pytest.approx(float(told["noise"]["variance"]), rel=0.6)
     assert noise_of_budget(load_catalogue(), "MEM.all", "A", Decimal(20)) == told["noise"]
+
+
+def test_the_approvers_page_says_what_chance_did_and_what_is_left(
+    small_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", quick)
+    passwords._nobodys_hash.cache_clear()
+    office = small_office
+    agree(office, budgeted("30"), year_epsilon="100")
+    release = office.prepare()
+    with office.node.database.write() as session:
+        session.get_one(Account, BEN.account_id).password_hash = quick.hash(PASSWORD)
+    browser = Browser(office.node, create_app(office.node))
+    assert browser.sign_in(BEN.name).status_code == 303
+    page = browser.get(f"/releases/{release.id}").text
+    assert "differential-privacy ± " in page
+    assert "70 / 100" in page
+    assert "≈ " in page
+    browser.follow(browser.send(browser.get(f"/releases/{release.id}"), f"/releases/{release.id}/approve"))
+    board = browser.get("/indicators/MEM_CNT?period=2025U").text
+    assert re.search(r"≈ \d+ ± \d", board)
+    assert STATUSES["noisy"].means.zh in board
+    assert STATUSES["noisy"].means.zh in browser.get("/indicators?period=2025U").text
+    assert "± " in browser.get("/indicators/MEM_CNT/chart.svg?period=2025U&table=G").text
