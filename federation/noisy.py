@@ -23,13 +23,14 @@ def find_narrowing(problem: Problem, new: str, withheld: Collection[Key], inside
         return set()
     rows = [{row.total, *row.parts} for row in problem.relations]
     rows += [{*row.left, *row.right} for row in problem.links if not row.loose]
-    lost = set(_narrow(problem, withheld, moved, insiders))
-    back: set[Key] = set()
-    while narrow := set(_narrow(problem, withheld, back, insiders)) - lost:
+    narrow, back = set(_narrow(problem, withheld, (), insiders)), set[Key]()
+    lost = set(_narrow(problem, withheld, moved, insiders)) if narrow else set()
+    while narrow := narrow - lost:
         near = {key for row in rows if not narrow.isdisjoint(row) for key in row} | narrow
         back |= (near & moved) - back or moved
         if back >= moved:
             break
+        narrow = set(_narrow(problem, withheld, back, insiders))
     return back
 
 

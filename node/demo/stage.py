@@ -175,10 +175,7 @@ class Stage:
         """Let hub and second body make the exact totals of a year, in which all colleges take part."""
         if self.second is None or not self.summed:
             return
-        self._each(Words("各院校同意参加精确合计", "colleges consent to exact totals"), self.colleges, self._consent)
-        self.second.sync()
-        self.second.vouch(FAMILY, [office.node.node_id for office in self.colleges])
-        self.second.sync()
+        self.agree(self.second)
         try:
             self.hub.begin_total(FAMILY, self.summed)
         except DemoFailed as error:
@@ -186,16 +183,31 @@ class Stage:
                 raise
             self.show.say(error.words)
             return
+        self.carry_total(self.second, self.summed)
+
+    def agree(self, second: ServedOffice) -> None:
+        """Let all colleges consent, and the second body vouch for them."""
+        self._each(Words("各院校同意参加精确合计", "colleges consent to exact totals"), self.colleges, self._consent)
+        second.sync()
+        second.vouch(FAMILY, [office.node.node_id for office in self.colleges])
+        second.sync()
+
+    def carry_total(self, second: ServedOffice, period: str) -> None:
+        """Synchronise whoever has a turn until a total is over; raise DemoFailed where it stands still."""
         for _ in range(_TURNS):
-            self.second.sync()
+            second.sync()
             self.hub.sync()
-            found = self.hub.total(FAMILY, self.summed)
+            found = self.hub.total(FAMILY, period)
             if found["destroyed"]:
                 return
             if found["awaited"] or found["state"] == _EXCHANGED:
-                act = Words("各院校送出份额，核对合计", "colleges send their shares, and verify the sum")
-                self._each(act, self.colleges, self._sync)
+                self.contribute()
         raise DemoFailed("total-unfinished", f"精确合计停在 {found['state']}", f"The total stands at {found['state']}")
+
+    def contribute(self) -> None:
+        """Let all colleges synchronise, which is when each says what is its turn."""
+        act = Words("各院校送出份额，核对合计", "colleges send their shares, and verify the sum")
+        self._each(act, self.colleges, self._sync)
 
     def _consent(self, office: Office) -> None:
         office.contribute(FAMILY)

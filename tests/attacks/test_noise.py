@@ -7,24 +7,28 @@ from decimal import Decimal
 from statistics import fmean
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from federation.catalogue import load_catalogue
-from federation.cellkey import perturb, record_key
+from federation.cellkey import perturb, possible_counts, record_key
 from federation.errors import InputRefused
 from federation.periods import read_period
 from federation.protection import PRIVACY, Choice, scale_of
-from federation.publications import Name
+from federation.publications import Name as Count
 from node.context import Node
 from node.indicators.budget import draw_noise, noise_of
 from node.indicators.compute import compute_figures, load_figures
+from node.indicators.models import Figure
 from node.indicators.noise import Frame, move_figures
+from tests.attacks.pooling import NARROW, Name, Pool
+from tests.attacks.test_history import published
 from tests.releases.conftest import open_office, roster_text
-from tests.releases.test_noise import CELLS, agree, contents
+from tests.releases.test_noise import CELLS, agree, contents, without_contracts
 
 MINIMUM = 5
 ANSWERS = 400
 DRAFTS = 100
+SAME_DAY = ("2025-09", "2025-Q3", "2025U")
 
 
 def keys_of(persons: int, secret: bytes) -> list[int]:
@@ -69,7 +73,7 @@ def test_a_correction_of_one_person_is_refused_under_noise_too(
     make_node: Callable[..., Node], attack: Callable[..., None]
 ) -> None:
     office = open_office(make_node())
-    text = roster_text(60, seed=2)
+    text = without_contracts(roster_text(60, seed=2))
     office.load(text)
     agree(office, CELLS)
     office.approve(office.prepare())
@@ -97,6 +101,40 @@ def test_a_correction_of_one_person_is_refused_under_noise_too(
     assert not seen
     assert changed
     assert all("T=" in key for _, key in changed)
+
+
+def test_all_moved_figures_of_one_day_together_pin_no_count(
+    make_node: Callable[..., Node], attack: Callable[..., None]
+) -> None:
+    office = open_office(make_node())
+    office.load(without_contracts(roster_text(60, seed=4)))
+    agree(office, CELLS)
+    pool = Pool(published(office, SAME_DAY))
+    wanted = {name for name in pool.bounds if name[1] == "MEM_CNT" and name[2].count("=") < 2}
+    found = _pinned(pool, wanted)
+    with office.node.database.read() as session:
+        true = {(figure.indicator, figure.dims): figure for figure in session.exec(select(Figure)).all()}
+    dice = random.Random(5)  # noqa: S311  a test's dice
+    for name in wanted:
+        count = int(true[name[1:]].value)
+        lows, highs = zip(
+            *(possible_counts(perturb(count, dice.getrandbits(64), MINIMUM), MINIMUM) for _ in range(12)), strict=True
+        )
+        pool.bounds[name] = max(lows), min(highs)
+    control = _pinned(pool, wanted)
+    attack(
+        "month, quarter and year that end on one day, with their bounds, and a linear program",
+        product=f"{found} counts of somebody pinned or narrow",
+        control=f"{control}, where each of twelve answers has noise of its own",
+    )
+    assert not found
+    assert control
+
+
+def _pinned(pool: Pool, wanted: set[Name]) -> int:
+    """Return how many counts of somebody are left less than the width that a small one is owed."""
+    found = pool.ranges(moved=wanted)
+    return sum(low > 0 and high - low < NARROW for name, (low, high) in found.items() if name in wanted)
 
 
 def test_drafts_and_revisions_do_not_average_the_noise_that_was_paid_for(
@@ -133,7 +171,7 @@ def test_drafts_and_revisions_do_not_average_the_noise_that_was_paid_for(
     assert stuck == len(drafts)
 
 
-def _told(session: Session, node: Node, known_at: int) -> Mapping[Name, int]:
+def _told(session: Session, node: Node, known_at: int) -> Mapping[Count, int]:
     """Return what would be told of a change of data if nobody asked what is public already."""
     period, catalogue = read_period("2025U"), load_catalogue()
     figures = load_figures(session, compute_figures(session, period, known_at, node.clock()))

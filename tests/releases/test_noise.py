@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from statistics import fmean
 from typing import Any
@@ -16,20 +17,24 @@ from federation.documents import dump_document
 from federation.errors import Conflict, InputRefused
 from federation.history import audit_history, group_contents
 from federation.protection import noise_of_budget
+from federation.publications import read_publication
 from federation.statuses import STATUSES
 from federation.validation import check_schema
 from node.access import passwords
 from node.access.models import Account
 from node.app import create_app
+from node.context import Node
 from node.exchange.models import SharedFigure
 from node.indicators import ledger
 from node.indicators.budget import list_spent
 from node.indicators.models import Figure, FigureSet, NoiseDraw
 from node.indicators.past import list_published
+from node.papers import write_paper
 from node.stream.listed import keep_listed
 from node.stream.service import read_content
+from node.totals.released import Released, choose_layout
 from tests.access.conftest import PASSWORD
-from tests.releases.conftest import BEN, Office
+from tests.releases.conftest import BEN, Office, open_office, roster_text
 from tests.web.conftest import Browser
 
 
@@ -38,6 +43,18 @@ def agree(office: Office, *choices: dict[str, str], year_epsilon: str = "2") -> 
     listed = dump_document({"version": 1, "year_epsilon": year_epsilon, "dataflows": list(choices)})
     with office.node.database.write() as session:
         keep_listed(session, office.federation, 2, {"protection.json": listed})
+
+
+def without_contracts(text: str) -> str:
+    """Return a roster without its last column: all that is left to release is told with noise, so it costs little."""
+    return "\n".join(line.rpartition(",")[0] for line in text.splitlines())
+
+
+@pytest.fixture
+def plain_office(make_node: Callable[..., Node]) -> Office:
+    opened = open_office(make_node())
+    opened.load(without_contracts(roster_text(60, seed=4)))
+    return opened
 
 
 CELLS = {"dataflow": "MEM.all", "method": "cell-key"}
@@ -72,7 +89,8 @@ def test_every_count_is_told_with_noise_that_says_so(office: Office) -> None:
     assert not any(0 < int(f.value) < 5 for f in counts)
 
 
-def test_the_same_persons_are_told_the_same_again(office: Office) -> None:
+def test_the_same_persons_are_told_the_same_again(plain_office: Office) -> None:
+    office = plain_office
     agree(office, CELLS)
     first = office.prepare()
     one = {flow.dataflow: flow.digest for flow in office.look(first).flows}
@@ -92,7 +110,8 @@ def test_the_same_persons_are_told_the_same_again(office: Office) -> None:
     assert year == quarter
 
 
-def test_the_outside_audit_takes_a_moved_figure_for_what_it_leaves_open(office: Office) -> None:
+def test_the_outside_audit_takes_a_moved_figure_for_what_it_leaves_open(plain_office: Office) -> None:
+    office = plain_office
     agree(office, CELLS)
     office.approve(office.prepare())
     assert not ledger.audit_own(office.node, BEN).findings
@@ -103,7 +122,8 @@ def test_the_outside_audit_takes_a_moved_figure_for_what_it_leaves_open(office: 
     assert audit_history(catalogue, group_contents(catalogue, exact)).findings, "taken for exact, nothing adds up"
 
 
-def test_a_node_that_moves_what_nobody_agreed_on_is_refused(office: Office) -> None:
+def test_a_node_that_moves_what_nobody_agreed_on_is_refused(plain_office: Office) -> None:
+    office = plain_office
     agree(office, CELLS)
     draft = office.prepare()
     agree(office)
@@ -119,8 +139,8 @@ def digests(office: Office, **options: Any) -> dict[str, str]:
     return {flow.dataflow: flow.digest for flow in office.look(office.prepare(**options)).flows}
 
 
-def test_noise_is_drawn_once_and_taken_from_the_year_and_a_spent_year_computes_nothing(small_office: Office) -> None:
-    office = small_office
+def test_noise_is_drawn_once_and_taken_from_the_year_and_a_spent_year_computes_nothing(plain_office: Office) -> None:
+    office = plain_office
     agree(office, budgeted("40"), year_epsilon="100")
     assert digests(office) == digests(office), "a second draft has the noise of the first"
     [year] = [found for found in list_spent(office.node, BEN) if found.spent]
@@ -145,8 +165,8 @@ def test_noise_is_drawn_once_and_taken_from_the_year_and_a_spent_year_computes_n
     ]
 
 
-def test_what_is_told_is_the_count_and_noise_of_the_declared_size(small_office: Office) -> None:
-    office = small_office
+def test_what_is_told_is_the_count_and_noise_of_the_declared_size(plain_office: Office) -> None:
+    office = plain_office
     agree(office, budgeted("20"), year_epsilon="100")
     office.approve(office.prepare())
     [told] = [content for content in contents(office) if content["dataflow"] == "MEM.all"]
@@ -165,12 +185,12 @@ def test_what_is_told_is_the_count_and_noise_of_the_declared_size(small_office: 
 
 
 def test_the_approvers_page_says_what_chance_did_and_what_is_left(
-    small_office: Office, monkeypatch: pytest.MonkeyPatch
+    plain_office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     monkeypatch.setattr(passwords, "_HASHER", quick)
     passwords._nobodys_hash.cache_clear()
-    office = small_office
+    office = plain_office
     agree(office, budgeted("30"), year_epsilon="100")
     release = office.prepare()
     with office.node.database.write() as session:
@@ -187,3 +207,17 @@ def test_the_approvers_page_says_what_chance_did_and_what_is_left(
     assert STATUSES["noisy"].means.zh in board
     assert STATUSES["noisy"].means.zh in browser.get("/indicators?period=2025U").text
     assert "± " in browser.get("/indicators/MEM_CNT/chart.svg?period=2025U&table=G").text
+
+
+def test_no_exact_total_stands_beside_figures_that_were_moved(plain_office: Office) -> None:
+    agree(plain_office, CELLS)
+    plain_office.approve(plain_office.prepare())
+    told = read_publication(load_catalogue(), contents(plain_office), "n")
+    with pytest.raises(Conflict, match="family-noisy"):
+        choose_layout("staff", "2025U", Released(("r",), {"n": told}), ["n"])
+
+
+def test_the_papers_say_what_leaves_with_noise(plain_office: Office) -> None:
+    agree(plain_office, budgeted("0.5"))
+    said = write_paper(plain_office.node, BEN, "assessment").text
+    assert "MEM.all：差分隐私加噪，每次发布用去每人 ε 0.5，每工会年度共 2" in said
