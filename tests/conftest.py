@@ -39,6 +39,7 @@ ONE_DATABASE = {
         "exchange/test_granted",
         "exchange/test_keys",
         "exchange/test_list_life",
+        "exchange/test_moved_release",
         "exchange/test_membership",
         "exchange/test_older_keys",
         "exchange/test_poison",

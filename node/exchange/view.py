@@ -279,7 +279,7 @@ def _levels(session: Session, node: Node, federation: Federation | None) -> Call
 
 def _persons(figures: list[SharedFigure]) -> dict[str, int]:
     totals = [figure for figure in figures if (figure.indicator, figure.dims) == (STAFF_TOTAL, "")]
-    return {figure.origin: int(figure.value) for figure in totals if figure.status == "A"}
+    return {figure.origin: int(figure.value) for figure in totals if figure.status == REPORTED and not figure.method}
 
 
 def _cells(catalogue: Catalogue, indicator: Indicator, table: Table) -> list[str]:

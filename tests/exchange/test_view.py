@@ -217,10 +217,16 @@ def agree(*nodes: Node, federation: str) -> None:
 def test_a_sum_of_moved_figures_says_so_and_adds_up_their_variances(world: World) -> None:
     first, second, _ = colleges(world, 3)
     agree(world.hub, first, second, federation=world.federation)
-    tell(world, first, [count("MEM_CNT", 40), rate("MEM_DENSITY", 41, 50), count("MEM_JOIN_CNT", 7)], **CELLS)
+    tell(
+        world,
+        first,
+        [count("MEM_STAFF_CNT", 50), count("MEM_CNT", 40), rate("MEM_DENSITY", 41, 50), count("MEM_JOIN_CNT", 7)],
+        **CELLS,
+    )
     tell(world, second, [count("MEM_CNT", 70), rate("MEM_DENSITY", 68, 70), count("MEM_JOIN_CNT")], **CELLS)
     row = total(world.hub)
     assert (row.status, row.value, row.error, row.methods) == ("noisy", 110, "3.5", ("cell-key",))
+    assert row.coverage.persons is None, "a moved total is not passed off as how many are covered"
     assert [(node.status, node.error) for node in row.nodes] == [("noisy", "2.4")] * 2
     density = total(world.hub, "MEM_DENSITY")
     assert (density.status, density.value, density.error) == ("noisy", "90.8", "3.9")
