@@ -80,7 +80,7 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
 
 
 def audit_from_outside(province: Province, told: dict[tuple[str, str], int], gonghui: Gonghui, tmp_path: Path) -> int:
-    """Let anybody with the signed files of all look for a cell that releases and totals together give away; return the control's."""
+    """Audit everything with the signed files alone: no cell is open; return how many are where all totals are told."""
     hub = ("--config", province.hub.folder / "config.toml", "--token-file", tmp_path / "token", "privacy")
     assert gonghui(*hub, "ledger", "--everybody").code == 2
     assert gonghui(*hub, "ledger", "--everybody", "--out", tmp_path / "files").code == 0
