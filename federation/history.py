@@ -143,7 +143,7 @@ def look_at(part: Problem) -> Outsider | None:
     values, broken = point
     believed = [row for place, row in enumerate(links) if place not in set(broken)]
     exact = [value if known is None else float(known) for value, known in zip(values, fixed, strict=True)]
-    outsider = Outsider(exact, [0] * len(exact), relations, believed)
+    outsider = Outsider(exact, [0] * len(exact), relations, believed, [cell.block for cell in part.cells])
     outsider.withhold(place for place, known in enumerate(fixed) if known is None)
     return outsider
 
