@@ -44,6 +44,7 @@ CONNECTIONS = 16
 _CHUNK = 65_536
 EACH = 20  # requests of each attack on each connection
 AT_ONCE = 1_000
+BUSY = "server-busy"  # told at once, where large bodies are under way already
 LIMITS = {"p95_milliseconds": 200.0, "memory_megabytes": 50.0}
 ROOT = Path(__file__).parents[1]
 
@@ -254,7 +255,7 @@ def strike(victim: Victim, attack: Attack, *, connections: int = CONNECTIONS, ea
                 status, answer = connection.post(f"/exchange/v1/{attack.op}", body, gzip=attack.gzip)
                 times.append(time.perf_counter() - start)
                 said[json.loads(answer)["code"] if status != 200 else "answered"] += 1
-                if status >= 500:
+                if status >= 500 and status != 503:
                     said[f"status {status}"] += 1
         return times
 
@@ -263,7 +264,7 @@ def strike(victim: Victim, attack: Attack, *, connections: int = CONNECTIONS, ea
     return {
         "p95_milliseconds": round(times[int(len(times) * 0.95)] * 1000, 1),
         "refused_as": dict(said),
-        "as_expected": set(said) == {attack.code},
+        "as_expected": set(said) <= {attack.code, BUSY},
     }
 
 

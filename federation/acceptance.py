@@ -153,7 +153,10 @@ class Reader:
 
 @dataclass(frozen=True)
 class Held:
-    """A record that is held already. `placeholder`: only the hub's refusal stands there. `sealed`: to others."""
+    """A record that is held already. `placeholder`: only the hub's refusal stands there. `sealed`: to others.
+
+    `unproven`: its key was revoked, and nothing shows that it is older.
+    """
 
     id: str
     sequence: int
@@ -162,6 +165,7 @@ class Held:
     origin: str = ""
     stream: str = ""
     previous: str = ""
+    unproven: bool = False
 
 
 class Memory(Protocol):
@@ -210,7 +214,7 @@ def accept_outer(data: bytes, memory: Memory, reader: Reader) -> Outcome:
         _check_record_type(envelope)  # 3
         record, member = _read_record(envelope, memory.find_member)  # 4 to 7
         _check_audience(record, member, reader)  # 8
-        return _place(record, memory)  # 9
+        return _check_proof(_place(record, memory), record, memory)  # 9
     except TrustError as error:
         verdict = Verdict.WAITING if error.code in WAITING_CODES else Verdict.REFUSED
         return Outcome(verdict, error.code, identity)
@@ -377,7 +381,8 @@ def _place(record: Record, memory: Memory) -> Outcome:
     """Step 9: the record is new, and follows the one before it.
 
     What its origin signed takes a placeholder's place whatever id the refusal names, and its own `previous` counts
-    beside one: a refusal is somebody else's word.
+    beside one: a refusal is somebody else's word. So does what a key that stands signed take the place of what a
+    revoked one signed and nothing shows to be older: that may be a thief's.
     """
     outcome = Outcome(Verdict.PLACED, "", record.id, record)
     there = memory.find_at(record.origin, record.stream, record.sequence)
@@ -386,19 +391,29 @@ def _place(record: Record, memory: Memory) -> Outcome:
         have = before.sequence if before else 0
         if record.sequence != have + 1:
             return _away(record, memory, outcome, have)
-    elif not there.placeholder:
-        if there.id != record.id:
-            return replace(outcome, verdict=Verdict.REFUSED, code="equivocation", conflicts_with=there.id)
+    elif there.id == record.id and not there.placeholder:
         return replace(outcome, verdict=Verdict.DUPLICATE)
+    elif not (there.placeholder or there.unproven):
+        return replace(outcome, verdict=Verdict.REFUSED, code="equivocation", conflicts_with=there.id)
     else:
+        if there.unproven:
+            _check_key(record, memory)
         before = memory.find_at(record.origin, record.stream, record.sequence - 1)
         after = memory.find_at(record.origin, record.stream, record.sequence + 1)
-        if after is not None and not after.placeholder and after.previous != record.id:
+        if after is not None and not (after.placeholder or after.unproven) and after.previous != record.id:
             return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=after.id)
     vouched = before is not None and before.placeholder and record.previous != ""
     held = before.id if before else ""
-    if record.previous != held and not vouched:  # two ids at the place before: a contradiction
-        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=held)
+    if record.previous != held and not vouched:  # two ids at the place before: a contradiction, but for a thief's
+        proven = "" if before is not None and before.unproven else held
+        return replace(outcome, verdict=Verdict.REFUSED, code="previous-mismatch", conflicts_with=proven)
+    return outcome
+
+
+def _check_proof(outcome: Outcome, record: Record, memory: Memory) -> Outcome:
+    """Raise TrustError where what contradicts another record may be a thief's: it is no word of its origin."""
+    if outcome.conflicts_with:
+        _check_key(record, memory)
     return outcome
 
 

@@ -42,8 +42,9 @@ class Cell:
     minimum: 0 for no rule; else 1..minimum-1 persons are too few to be published. public: False for a count that is
     never on the wire and must not become derivable. known: it follows from the definitions for everybody (a structural
     zero), so it is never withheld. weight: the price of withholding it, set by the kind of table, never by the count.
-    past: PUBLISHED or HELD where that was decided before, for good. block: whose room is looked for among themselves
-    first, as that of one table's cells, and the blocks above that may have to move with it.
+    past: PUBLISHED or HELD where that was decided before, for good. between: what everybody can read off a figure that
+    was moved by chance, None where there is none; `noisy` alone looks at it. block: whose room is looked for among
+    themselves first, as that of one table's cells, and the blocks above that may have to move with it.
     """
 
     key: Key
@@ -53,6 +54,7 @@ class Cell:
     known: bool = False
     weight: int = 1
     past: str = ""
+    between: tuple[int, int | None] | None = None
     block: tuple[str, ...] = ()
 
     @property
@@ -235,11 +237,11 @@ class _Gate:
         persons = [cell.persons for cell in cells]
         floors = [min(max(1, least), cell.persons) if cell.public else 0 for cell in cells]
         blocks = [cell.block for cell in cells]
-        outsider = Outsider(persons, floors, self.system.relations, self.system.links, blocks)
+        outsider = Outsider(persons, floors, self.system.relations, self.system.links, blocks=blocks)
         guesser = outsider
         if self.system.loose:
             rows = [*self.system.links, *self.system.loose]
-            guesser = Outsider(persons, floors, self.system.relations, rows, blocks)
+            guesser = Outsider(persons, floors, self.system.relations, rows, blocks=blocks)
         for view in {id(view): view for view in (outsider, guesser)}.values():
             view.withhold((*self.system.hidden, *self.system.held))
         return outsider, guesser

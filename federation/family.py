@@ -7,7 +7,7 @@ node, or a small total that is withheld itself, too narrow a range is not publis
 the second none but the totals and what is public, so both aggregators come to the same.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from federation.catalogue import Catalogue, Table, dims_key, read_dims
 from federation.disclosure import HELD, PUBLISHED, Cell, Key, Relation
 from federation.documents import dump_document, read_object, sha256_hex
 from federation.errors import Conflict, InputRefused, Text, TrustError
-from federation.history import components, look_at
+from federation.history import TOTAL, components, look_at
 from federation.linkage import Problem
 from federation.openable import Candidate, find_openable
 from federation.periods import Period
@@ -24,7 +24,6 @@ from federation.publications import Builder, Name, Publication, cells_of
 from federation.validation import check_schema
 from schemas import load_data
 
-TOTAL = "total"  # in place of a node, in the keys of the audit
 TOO_SMALL, PROTECTS = "too-small", "protects"
 
 
@@ -152,35 +151,33 @@ def table_of(layout: Layout, counts: Mapping[Name, int]) -> list[int]:
 
 
 def flags_of(layout: Layout, released: Publication) -> frozenset[Name]:
-    """Return the cells of a layout that are not public in a node's release."""
+    """Return the cells of a layout that are not public in a node's release; what it does not tell of is not."""
     statuses = released.statuses or {}
     return frozenset(name for name in layout.cells if statuses.get(name) != PUBLISHED)
 
 
-def check_told(layout: Layout, released: Publication) -> None:
-    """Raise Conflict where a release does not tell of every cell, published or withheld: then nothing can be judged."""
-    missing = [name for name in layout.cells if name not in (released.statuses or {})]
-    if missing:
-        code, dims = missing[0]
-        raise Conflict(
-            "family-not-released",
-            f"该节点的发布缺少 {len(missing)} 个单元格（如 {code} {dims}），不能参加合计。",
-            f"The release of this node lacks {len(missing)} cells (such as {code} {dims}); it cannot take part.",
-            missing=len(missing),
-        )
+def find_told(layout: Layout, released: Iterable[Publication]) -> frozenset[Name]:
+    """Return the cells of which every one of these releases tells, published or withheld."""
+    return frozenset(layout.cells).intersection(*((publication.statuses or {}) for publication in released))
 
 
 def choose(layout: Layout, released: Mapping[str, Publication]) -> Layout:
     """Return the cells whose totals over all these nodes may be opened together, by what is public alone.
 
-    Raises Conflict where one of them has not released the family (`check_told`).
+    A cell is added up only where every node's release tells of it: a college without birth dates keeps no age band back
+    from the others' releases, but there is no total of it. Raises Conflict where nothing is left.
     """
-    for publication in released.values():
-        check_told(layout, publication)
+    told = find_told(layout, released.values())
+    if not told:
+        raise Conflict(
+            "family-not-released",
+            "各节点的发布没有共同的单元格，不能合计。",
+            "The releases of these nodes have no cell in common; there is no total.",
+        )
     nodes = frozenset(released)
     relations = [(layout.cells[total], [layout.cells[part] for part in parts]) for total, parts in layout.relations]
     withheld = {node: flags_of(layout, publication) for node, publication in released.items()}
-    opened = find_openable([Candidate(name, nodes) for name in layout.cells], relations, withheld)
+    opened = find_openable([Candidate(name, nodes) for name in layout.cells if name in told], relations, withheld)
     return layout.keep({item.cell for item in opened if isinstance(item.cell, tuple)})
 
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from federation.catalogue import Catalogue, Table, dims_key
 from federation.disclosure import HELD, PUBLISHED, Cell, Key, Link, Relation
 from federation.periods import MONTH, QUARTER, UNION_YEAR, Period, period_of
-from federation.publications import Builder, Name, Publication, cells_of, counts_behind, released_indicators
+from federation.publications import MOVED, Builder, Name, Publication, cells_of, counts_behind, released_indicators
 
 _FINER = {UNION_YEAR: (QUARTER, MONTH), QUARTER: (MONTH,)}
 _DAY = timedelta(days=1)
@@ -222,8 +222,8 @@ def _parts(period: Period, frequency: str) -> list[Period]:
 def small_moves(catalogue: Catalogue, before: Publication, new: Publication) -> list[tuple[str, str]]:
     """Return the tables (indicator, letters) in which two statements about one day differ by a few persons only.
 
-    Whoever lays the two side by side sees what these few are: a table of persons too few to be published. Both must
-    have the counts inside.
+    Whoever lays the two side by side sees what these few are: a table of persons too few to be published. That goes for
+    figures moved by cell keys too: where nobody moved, they stay the same. Both must have the counts inside.
     """
     found = []
     for indicator in released_indicators(catalogue, new.period.frequency):
@@ -248,6 +248,11 @@ def _tells(catalogue: Catalogue, before: Publication, new: Publication, code: st
             return False
         gap = new.counts[name] - before.counts[name]
         up, down = up + max(gap, 0), down + max(-gap, 0)
-        shown = [(item.statuses or {}).get(name) == PUBLISHED for item in (before, new)]
-        seen |= bool(gap) and all(shown)
+        seen |= bool(gap) and all(_is_seen(item, name) for item in (before, new))
     return seen and 0 < max(up, down) < minimum
+
+
+def _is_seen(publication: Publication, name: Name) -> bool:
+    """Tell whether a figure would change with its count alone; noise that is drawn anew changes it anyway."""
+    status = (publication.statuses or {}).get(name)
+    return status == PUBLISHED or (status == MOVED and publication.between[name][1] is not None)

@@ -85,7 +85,10 @@ class ReleaseReader:
         """
         self._check_head(content, subject, audience)
         cells = self._cells_of(content["dataflow"], read_period(content["period"]).frequency)
+        noise = content.get("noise")
         minimum: dict[str, int] = {"": 0, **content["minimum_cell"]}
+        if noise is not None and "bound" not in noise:
+            minimum = dict.fromkeys(minimum, 0)  # chance alone may make a small number of it
         found: dict[tuple[str, str], Observation] = {}
         for item in content["observations"]:
             code = item["indicator"]
@@ -93,7 +96,7 @@ class ReleaseReader:
             if cell is None:
                 self._explain(item, content["dataflow"])
             if item["status"] == "A":
-                observation = _read_value(item, cell, minimum[cell.sensitivity])
+                observation = _read_value(item, cell, minimum[cell.sensitivity], moved=noise is not None)
             else:
                 observation = Observation(code, cell.dims, item["status"])
             found[code, cell.dims] = observation
@@ -149,10 +152,10 @@ def _table_cells(catalogue: Catalogue, indicator: Indicator, table: tuple[str, .
         yield from ((order, cell) for order in permutations(dims))
 
 
-def _read_value(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observation:
+def _read_value(item: Mapping[str, Any], cell: _Cell, minimum: int, *, moved: bool) -> Observation:
     """Check what stands in a published cell: its kind, its range, the persons behind it."""
     if cell.kind == RATE:
-        return _read_rate(item, cell, minimum)
+        return _read_rate(item, cell, minimum, moved=moved)
     value = item.get("value")
     if value is None or (isinstance(value, str) and cell.kind != AMOUNT):
         _refuse("value-kind", "该指标的值写法不对。", "The value is not of this indicator's kind.", item)
@@ -163,13 +166,14 @@ def _read_value(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observati
     return Observation(item["indicator"], cell.dims, "A", str(value))
 
 
-def _read_rate(item: Mapping[str, Any], cell: _Cell, minimum: int) -> Observation:
+def _read_rate(item: Mapping[str, Any], cell: _Cell, minimum: int, *, moved: bool) -> Observation:
+    """Check a rate. Where numerator and denominator were moved apart, neither bounds the other."""
     numerator, denominator = item.get("numerator"), item.get("denominator")
     if numerator is None or denominator is None:
         _refuse("value-kind", "比率须写分子和分母。", "A rate is written as numerator and denominator.", item)
-    if cell.bounded and numerator > denominator:
+    if cell.bounded and numerator > denominator and not moved:
         _refuse("value-range", "分子大于分母。", "The numerator is larger than the denominator.", item)
-    if 0 < numerator < minimum or 0 < denominator - numerator < minimum:
+    if 0 < numerator < minimum or (not moved and 0 < denominator - numerator < minimum):
         _refuse_small(item)
     return Observation(item["indicator"], cell.dims, "A", "", numerator, denominator)
 

@@ -10,6 +10,7 @@ Nothing here knows thresholds, indicators or reasons; `disclosure` decides with 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import highspy
 
@@ -28,16 +29,19 @@ class Outsider:
         floors: Sequence[int],
         relations: Sequence[tuple[int, Sequence[int]]],
         links: Sequence[Row] = (),
+        ceilings: Mapping[int, int] = MappingProxyType({}),
+        *,
         blocks: Sequence[tuple[str, ...]] = (),
     ) -> None:
         """Take counts and floors by cell, relations (total, parts) and links by index; all is published at first.
 
         `values` is any whole table that fits: the truth inside the node, what `find_point` found for a stranger.
-        `blocks` says by cell where to look first: its own block, and the blocks above that may have to move with it.
+        `ceilings` bound some cells where they are unknown. `blocks` says by cell where to look first: its own block,
+        and the blocks above that may have to move with it.
         """
         self.unknown: set[int] = set()
         self.solved = 0
-        problem = Problem(values, floors, [*((((total,), parts, 0)) for total, parts in relations), *links])
+        problem = Problem(values, floors, [*((((total,), parts, 0)) for total, parts in relations), *links], ceilings)
         self._problem = problem
         self._blocks = blocks
         self._whole = Scope(problem, self.unknown, [0] * len(values))
@@ -148,16 +152,20 @@ class Outsider:
 
 
 def find_point(
-    fixed: Sequence[int | None], relations: Sequence[tuple[int, Sequence[int]]], links: Sequence[Row]
+    fixed: Sequence[int | None],
+    relations: Sequence[tuple[int, Sequence[int]]],
+    links: Sequence[Row],
+    between: Mapping[int, tuple[int, int | None]] = MappingProxyType({}),
 ) -> tuple[list[float], list[int]] | None:
     """Return counts that fit every relation and break the links as little as can be, and the links they break.
 
-    `fixed` is what is published of each cell, None where nothing is. None where the relations alone contradict it:
-    then no table of counts is behind what was said.
+    `fixed` is what is published of each cell, None where nothing is; `between` bounds some of the latter. None where
+    the relations alone contradict it: then no table of counts is behind what was said.
     """
     model = QuietSolver()  # type: ignore[no-untyped-call]
-    for value in fixed:
-        model.addVar(0.0 if value is None else float(value), highspy.kHighsInf if value is None else float(value))
+    for place, value in enumerate(fixed):
+        low, high = between.get(place, (0, None)) if value is None else (value, value)
+        model.addVar(float(low), highspy.kHighsInf if high is None else float(high))
     for total, parts in relations:
         model.addRow(0.0, 0.0, 1 + len(parts), [total, *parts], [1.0] + [-1.0] * len(parts))
     for place, (left, right, slack) in enumerate(links):

@@ -34,9 +34,12 @@ class QuietSolver(highspy.Highs):
 class Problem:
     """Cells and rows by index. All counts are differences to the values: a table of zeros fits every row."""
 
-    def __init__(self, values: Sequence[float], floors: Sequence[int], rows: Sequence[Row]) -> None:
+    def __init__(
+        self, values: Sequence[float], floors: Sequence[int], rows: Sequence[Row], ceilings: Mapping[int, int]
+    ) -> None:
         self.values = values
         self.floors = floors
+        self.ceilings = ceilings
         self.rows = rows
         # Far above every count: a cell that reaches it has no bound that says anything.
         self.beyond = 2 * math.ceil(max(values, default=0)) + 1000
@@ -50,7 +53,8 @@ class Problem:
 
     def bounds_of(self, cell: int) -> tuple[float, float]:
         """Return by how much an unknown cell may differ from its value."""
-        return self.floors[cell] - self.values[cell], float(self.beyond)
+        value = self.values[cell]
+        return self.floors[cell] - value, self.ceilings.get(cell, value + self.beyond) - value
 
     def signed(self, number: int) -> Iterator[tuple[int, float]]:
         """Yield the cells of a row with their signs."""

@@ -11,10 +11,12 @@ from itertools import product
 from typing import Any
 
 from federation.catalogue import Catalogue, Condition, Indicator, Table, dims_key, read_dims
+from federation.cellkey import possible_counts
 from federation.disclosure import HELD, PUBLISHED, Cell, Key, Relation
 from federation.periods import Period, read_period
 
 VALUE, WITHHELD, NOT_APPLICABLE = "A", "Q", "M"  # SDMX CL_OBS_STATUS
+MOVED = "moved"  # beside PUBLISHED and HELD: a figure that was moved by chance is told
 _WEIGHTS = (10_000, 100, 1)  # of a total, a one-way and a two-way cell: what people read most is withheld last
 _CLASSES = ("S1", "S2")
 
@@ -37,6 +39,8 @@ class Publication:
     provisional: bool = False
     withheld: tuple[tuple[Name, ...], ...] = ()  # for each withheld observation the counts behind it
     tables: Mapping[str, frozenset[Table]] = field(default_factory=dict)  # told, by indicator
+    between: Mapping[Name, tuple[int, int | None]] = field(default_factory=dict)  # counts that a moved figure leaves
+    moved: frozenset[str] = frozenset()  # dataflows that are to be moved, while nothing is decided
 
     def key(self, name: Name) -> Key:
         """Return the key of a cell in a problem of several releases."""
@@ -69,12 +73,13 @@ def cells_of(catalogue: Catalogue, table: Iterable[str]) -> Iterator[dict[str, s
 
 def read_publication(catalogue: Catalogue, contents: Iterable[Mapping[str, Any]], name: str) -> Publication:
     """Read all dataflows of one release, whose schema was checked, as an outsider does."""
-    told = list(contents)
+    told = sorted(contents, key=lambda content: "noise" in content)  # what is told exactly counts, wherever it stands
     head = told[0]
     statuses: dict[Name, str] = {}
     counts: dict[Name, int] = {}
     withheld: list[tuple[Name, ...]] = []
-    for item in (item for content in told for item in content["observations"]):
+    between: dict[Name, tuple[int, int | None]] = {}
+    for said, item in ((content, item) for content in told for item in content["observations"]):
         indicator = catalogue.indicators.get(item["indicator"])
         codes = counts_behind(indicator) if indicator else ()
         names = [(code, dims_key(item["dims"])) for code in codes]
@@ -82,6 +87,10 @@ def read_publication(catalogue: Catalogue, contents: Iterable[Mapping[str, Any]]
             withheld += [tuple(names)] if names else []
             for one in names:
                 statuses.setdefault(one, HELD)
+        elif item["status"] in {VALUE, NOT_APPLICABLE} and names and "noise" in said:
+            for one, number in zip(names, _numbers(item, len(names)), strict=True):
+                between[one] = _left_by(said, number)
+                statuses.setdefault(one, MOVED)
         elif item["status"] in {VALUE, NOT_APPLICABLE} and names:
             counts.update(zip(names, _numbers(item, len(names)), strict=True))
             statuses.update(dict.fromkeys(names, PUBLISHED))
@@ -98,7 +107,21 @@ def read_publication(catalogue: Catalogue, contents: Iterable[Mapping[str, Any]]
         any(content.get("provisional", False) for content in told),
         tuple(withheld),
         {code: frozenset(found) for code, found in tables.items()},
+        between,
     )
+
+
+def _left_by(content: Mapping[str, Any], told: int) -> tuple[int, int | None]:
+    """Return between which counts the truth lies for whoever reads a moved figure."""
+    if "bound" not in content["noise"]:
+        return (0, None)
+    return possible_counts(told, minimum_of(content))
+
+
+def minimum_of(content: Mapping[str, Any]) -> int:
+    """Return the minimum of persons that holds in a dataflow: what goes to the hub alone is of class S2."""
+    least: int = content["minimum_cell"]["S2" if content["dataflow"].endswith(".hub") else "S1"]
+    return least
 
 
 def _numbers(item: Mapping[str, Any], wanted: int) -> tuple[int, ...]:
@@ -125,7 +148,7 @@ class Builder:
         """Return what the release shows, and what follows from it."""
         for indicator in released_indicators(self.catalogue, self.publication.period.frequency):
             for code in counts_behind(indicator):
-                self._add_tables(self.catalogue.indicators[code], indicator.released, indicator.sensitivity)
+                self._add_tables(self.catalogue.indicators[code], indicator)
         for indicator in self.catalogue.indicators.values():
             for whole in indicator.part_of:
                 self._add_complement(indicator, self.catalogue.indicators[whole])
@@ -151,22 +174,27 @@ class Builder:
         key = self.publication.key
         self.relations[Relation(key(total), tuple(key(part) for part in parts))] = None
 
-    def _add_tables(self, indicator: Indicator, released: Iterable[Table], sensitivity: str) -> None:
-        minimum = self.publication.minimum[max(sensitivity, indicator.sensitivity)]
+    def _add_tables(self, indicator: Indicator, shown: Indicator) -> None:
+        """Add the counts of an indicator behind a released one that shows them."""
+        publication, released = self.publication, shown.released
+        minimum = publication.minimum[max(shown.sensitivity, indicator.sensitivity)]
         open_total = indicator.total_public or self._is_common(indicator)
         tables = [table for table in released if self._is_told(indicator, table)]
         for table in tables:
             for dims in cells_of(self.catalogue, table):
                 name = (indicator.code, dims_key(dims))
                 held = self.cells.get(name)
+                status = "" if publication.statuses is None else publication.statuses.get(name, HELD)
+                exact = status != MOVED and shown.dataflow not in publication.moved
                 self._add(
                     name,
                     self._persons(name),
                     max(0 if open_total and not table else minimum, held.minimum if held else 0),
-                    public=True,
-                    known=_is_structural_zero(indicator, dims),
+                    public=exact or (held is not None and held.public),
+                    known=is_structural_zero(indicator, dims),
                     weight=_WEIGHTS[min(len(table), 2)] * (1 if indicator.internal else 2),  # a count before a part
-                    past="" if self.publication.statuses is None else self.publication.statuses.get(name, HELD),
+                    past=status,
+                    between=publication.between.get(name),
                 )
         for table in tables:
             self._add_margins(indicator, table)
@@ -238,7 +266,7 @@ class Builder:
                 self._relate((flow.code, ""), names)
 
 
-def _is_structural_zero(indicator: Indicator, dims: Mapping[str, str]) -> bool:
+def is_structural_zero(indicator: Indicator, dims: Mapping[str, str]) -> bool:
     """Tell whether the definition alone, which everybody can read, leaves nobody in a cell."""
     return any(code not in indicator.possible.get(letter, (code,)) for letter, code in dims.items())
 

@@ -28,7 +28,8 @@ INDEX, HOLDS = "index.json", "hold.json"
 GRANTS, CATALOGUE, CODELISTS, SCHEMAS = "grants.json", "catalogue.json", "codelists.json", "schemas/"
 ACTIVE, SUSPENDED, LEFT = "active", "suspended", "left"
 RETIRED, REVOKED = "retired", "revoked"
-HUB, AGGREGATOR = "hub", "aggregator"
+HUB = "hub"  # a role
+AGGREGATOR = "aggregator"  # the group of the one member that is the second body of exact totals, and has no figures
 HOLD_DAYS = 14
 
 # What officers may do with a member and with a key: action -> from which states, to which state.

@@ -1,6 +1,8 @@
 """Combination of many nodes' observations of one cell, with coverage; missing is never zero.
 
     value           every node that reported published its figure; the coverage says how many of how many reported
+    noisy           a value, and some of it was moved by chance: the variances add up
+    exact           of a sum: who withheld its figure put it into a secret sum, whose total was opened
     lower-bound     of a sum: a part is withheld, so the truth is at least this (nothing that is added up is negative)
     partial         of a rate: a part is withheld; this is the rate among those who published, bound of nothing
     withheld        whoever reported withheld it
@@ -12,15 +14,25 @@ Counts add, rates are the sum of numerators over the sum of denominators and nev
 counted. Only nodes that are expected take part, so that k of n never exceeds n. Pure, exact, and knows no catalogue.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-REPORTED, NO_REPORT, NOT_APPLICABLE, KEPT_BACK = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS, as on the wire
+from federation.statuses import (
+    DOES_NOT_APPLY,
+    EXACT,
+    LOWER_BOUND,
+    MISSING,
+    NOISY,
+    NOT_COMBINED,
+    PARTIAL,
+    VALUE,
+    WITHHELD,
+)
 
-VALUE, LOWER_BOUND, PARTIAL, WITHHELD = "value", "lower-bound", "partial", "withheld"
-MISSING, DOES_NOT_APPLY, NOT_COMBINED = "missing", "not-applicable", "not-combined"
+REPORTED, NO_REPORT, NOT_APPLICABLE, KEPT_BACK = "A", "O", "M", "Q"  # SDMX CL_OBS_STATUS, as on the wire
 WORDS = {REPORTED: VALUE, NO_REPORT: MISSING, NOT_APPLICABLE: DOES_NOT_APPLY, KEPT_BACK: WITHHELD}  # of one node
 
 SUM, RATIO, COUNT_YES, NONE = "sum", "ratio", "count_yes", "none"
@@ -36,6 +48,7 @@ class Part:
     value: Decimal | None = None
     numerator: int | None = None
     denominator: int | None = None
+    variance: Decimal | None = None  # of each count in it, where chance moved them
 
 
 @dataclass(frozen=True)
@@ -53,13 +66,25 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Combined:
-    """A combined figure: `value` of a sum or count, `numerator` and `denominator` of a rate; none without a value."""
+    """A combined figure: `value` of a sum or count, `numerator` and `denominator` of a rate; none without a value.
+
+    `variance` is that of the sum, or of numerator and denominator each; None where chance had no part in it.
+    """
 
     status: str
     coverage: Coverage
     value: Decimal | None = None
     numerator: int | None = None
     denominator: int | None = None
+    variance: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The total of a secret sum, and whose figures are in it."""
+
+    value: int
+    contributors: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -100,7 +125,44 @@ def combine(
     values = [_value_of(part, only_yes_or_no=rollup == COUNT_YES) for part in given]
     with localcontext(prec=60):  # the wire bears 30 digits
         total = sum(values, Decimal(0))
-    return Combined(LOWER_BOUND if withheld else VALUE, coverage, total)
+        variance = _variance(given)
+    whole = VALUE if variance is None else NOISY
+    return Combined(LOWER_BOUND if withheld else whole, coverage, total, variance=variance)
+
+
+def expected_error(figure: Part | Combined) -> float | None:
+    """Return the standard error of a figure that chance has moved, of a rate as a share of 1; None of any other.
+
+    Numerator and denominator were moved apart, so a rate's variance is (v + r² v) / denominator², to first order.
+    """
+    if figure.variance is None or (figure.value is None and not figure.denominator):
+        return None
+    if figure.denominator:
+        rate = (figure.numerator or 0) / figure.denominator
+        return math.sqrt(float(figure.variance) * (1 + rate * rate)) / figure.denominator
+    return math.sqrt(figure.variance)
+
+
+def complete(
+    combined: Combined, parts: Iterable[Part], exact: Exact, persons: Mapping[str, int] | None = None
+) -> Combined:
+    """Return a sum that lacks withheld figures with the exact total of those who put theirs into a secret sum.
+
+    Who reported and is not in the total is added where it published; where it withheld, the sum is a lower bound still.
+    A total over somebody who has not reported says something else than this sum, and is not used.
+    """
+    told = {part.origin: part for part in parts if part.status != NO_REPORT}
+    if combined.status not in {LOWER_BOUND, WITHHELD} or not exact.contributors <= set(told):
+        return combined
+    others = [part for origin, part in told.items() if origin not in exact.contributors]
+    given = [part for part in others if part.status == REPORTED]
+    withheld = sum(part.status == KEPT_BACK for part in others)
+    inside = [*given, *(told[origin] for origin in exact.contributors)]
+    coverage = replace(combined.coverage, withheld=withheld, persons=_persons(inside, persons or {}))
+    value = exact.value + sum((_value_of(part, only_yes_or_no=False) for part in given), Decimal(0))
+    variance = _variance(given)
+    whole = EXACT if variance is None else NOISY
+    return Combined(LOWER_BOUND if withheld else whole, coverage, value, variance=variance)
 
 
 def quartiles(values: Sequence[Fraction]) -> Band | None:
@@ -147,7 +209,15 @@ def _combine_rates(given: list[Part], coverage: Coverage) -> Combined:
     numerator, denominator = sum(numerators), sum(denominators)
     if not denominator:
         return Combined(WITHHELD if coverage.withheld else DOES_NOT_APPLY, coverage)
-    return Combined(PARTIAL if coverage.withheld else VALUE, coverage, None, numerator, denominator)
+    with localcontext(prec=60):
+        variance = _variance(given)
+    whole = VALUE if variance is None else NOISY
+    return Combined(PARTIAL if coverage.withheld else whole, coverage, None, numerator, denominator, variance)
+
+
+def _variance(given: list[Part]) -> Decimal | None:
+    moved = [part.variance for part in given if part.variance is not None]
+    return sum(moved, Decimal(0)) if moved else None
 
 
 def _value_of(part: Part, *, only_yes_or_no: bool) -> Decimal:

@@ -34,7 +34,7 @@ from federation.secretsum import (
     Round,
 )
 
-KIND, SCHEMA, AGGREGATOR = "sum", "sum.v1", "aggregator"
+KIND, SCHEMA = "sum", "sum.v1"
 CONSENT, VOUCH, COHORT = "consent", "vouch", "cohort"  # of a family
 ANNOUNCE, ALPHA, CONTRIBUTE, CLOSE, REVEAL, VALUES = "announce", "alpha", "contribute", "close", "reveal", "values"
 PARTIAL, TOTAL, VERIFY, GIVE_UP, DESTROY = "partial", "total", "verify", "give-up", "destroy"

@@ -16,6 +16,7 @@ from node.http.problems import problem, told
 from node.http.users import router as users
 from node.indicators.api import router as releases
 from node.members.api import router as imports
+from node.totals.api import router as totals
 from node.web import ROUTERS
 from node.web.pages import HEADERS, error_page
 from node.web.rounds import Rounds
@@ -29,7 +30,8 @@ def create_app(node: Node) -> FastAPI:
     app.state.node = node
     app.state.handlers = HANDLERS
     app.state.rounds = Rounds()
-    for router in (exchange, membership, calendar, users, imports, notices, control, releases, shared, *ROUTERS):
+    programs = (exchange, membership, calendar, users, imports, notices, control, releases, shared, totals)
+    for router in (*programs, *ROUTERS):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)
     return app

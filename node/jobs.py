@@ -31,7 +31,6 @@ from node.exchange.sync import exit_code_of, poll_mailbox, run_round
 from node.http.problems import place_of
 from node.stream.leases import HeldLease, take_lease
 from node.stream.parents import list_places
-from node.totals.service import advance
 
 TICK_SECONDS = 5.0
 LIST_JOB = "job:list"
@@ -172,7 +171,6 @@ def _refresh_list(handlers: Handlers, node: Node) -> str:
 
 def _synchronise(handlers: Handlers, node: Node) -> str:
     write_counts(node.database, node.clock())
-    advance(node)
     results = run_round(node, handlers)
     for result in results:
         if result.code:

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, func, select
 
 from federation.documents import sha256_hex
 from federation.lockbox import is_locked
+from federation.protection import CELL_KEY
 from node.access.accounts import ROLE_NAMES
 from node.access.models import Account
 from node.access.permissions import Actor, check_permission
@@ -23,6 +24,7 @@ from node.audit.models import AuditEntry
 from node.context import Node
 from node.db import Meta
 from node.indicators.ledger import whole_ledger
+from node.indicators.noise_choice import agreed_protection
 from node.intake.models import DataChange
 from node.keycare import BACKED_UP, worries_of
 from node.keyring import key_files
@@ -152,6 +154,7 @@ def _given(session: Session, node: Node) -> Iterator[str]:
         if told:
             rows.append((reader, *map(str, counts)))
     yield from _table(("提供给", "发布份数", "公开的数字", "不公开的数字"), rows or [("尚未发布", "0", "0", "0")])
+    yield from _noise(session)
     yield from ("", "- 活动通知由经办人撰写，内容（可能有联系人）发给全体成员")
     for federation in session.exec(select(Federation)).all():
         members = session.exec(
@@ -159,6 +162,19 @@ def _given(session: Session, node: Node) -> Iterator[str]:
         ).one()
         yield f"- 联合体“{federation.name}”：其他成员 {members} 个"
     yield f"- 往来方式：{_TRANSPORTS[node.settings.exchange.transport]}"
+
+
+def _noise(session: Session) -> Iterator[str]:
+    """Say which dataflows leave with noise, as the list in force has it."""
+    agreed = agreed_protection(session)
+    for dataflow, choice in sorted(agreed.choices.items()):
+        if choice.method == CELL_KEY:
+            yield f"- {dataflow}：每个人数在发出前按单元格密钥随机改动，同一批人改动相同"
+        else:
+            yield (
+                f"- {dataflow}：差分隐私加噪，每次发布用去每人 ε {choice.epsilon}，"
+                f"每工会年度共 {agreed.year_epsilon}（gonghui privacy budget）"
+            )
 
 
 def _risks(node: Node) -> Iterator[str]:

@@ -49,12 +49,18 @@ def request(
     fingerprint_: Annotated[
         str, typer.Option("--fingerprint", help="电话核对过的信任锚指纹 / the anchor's, compared: words or hex")
     ] = "",
+    instead_of: Annotated[
+        str,
+        typer.Option(metavar="FEDERATION", help="重新建立：就此结束的旧联合体 / the one that ends with it"),
+    ] = "",
     out: RequestFile = None,
     as_json: Json = False,
 ) -> None:
     """学院：凭信任锚申请加入联合体 / college: pin the anchor and ask to join; the same again changes nothing."""
     state: State = context.obj
-    sent = enrolling.request_to_join(state.node, state.actor, read_file(anchor), HANDLERS, confirmed=fingerprint_)
+    sent = enrolling.request_to_join(
+        state.node, state.actor, read_file(anchor), HANDLERS, confirmed=fingerprint_, instead_of=instead_of
+    )
     _tell_sent(state, [sent], out, "join-request.json", as_json=as_json)
 
 
@@ -64,8 +70,10 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     state: State = context.obj
     standings = [enrolling.standing(node, state.actor, HANDLERS) for node in state.places]
     turned = rotation.adopt_if_listed(state.node, state.actor)
+    awaited = rotation.list_awaited(state.node, state.actor)
     if as_json:
-        print_each([_standing_json(found) | {"key_turned": turned} for found in standings])
+        told = {"key_turned": turned, "key_awaits": [one.id for one in awaited]}
+        print_each([_standing_json(found) | told for found in standings])
         return
     for found in standings:
         OUT.print(f"{found.federation.name}: {found.state}", markup=False, highlight=False)
@@ -73,6 +81,10 @@ def status(context: typer.Context, as_json: Json = False) -> None:
             OUT.print(f"  签名 / signatures: {found.signed}/{found.needed}", markup=False, highlight=False)
         if found.problem:
             OUT.print(f"  {found.problem}", markup=False, highlight=False)
+    for one in awaited:
+        OUT.print(f"新密钥等待名录 / the next key waits for the list of: {one.name}", markup=False, highlight=False)
+        if len(standings) > 1:  # one that is of no use any more need not hold it up
+            OUT.print(f"  gonghui --federation {one.id} federation leave", markup=False, highlight=False)
     if turned:
         OUT.print("新密钥已启用，请重启服务 / the new key is in use; restart the node", markup=False)
 
@@ -238,6 +250,34 @@ def rename(
     """学校更名；代码和编号不变 / give a school another name; its code and id stay."""
     place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
     run_change(context.obj, place, lambda held: [changes.rename(find_entry(held, member).id, name)])
+
+
+@app.command(
+    epilog="Example: gonghui enrol group 省教育工会 --add aggregator --officer ./officer --hub https://hub.example.edu.cn"
+)
+def group(
+    context: typer.Context,
+    member: MemberOf,
+    officer: Officer,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="GROUP", help="加入组 / groups to join")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="GROUP", help="退出组 / to leave")] = None,
+    hub: Hub = "",
+    list_file: ListFile = None,
+    out: Out = None,
+    anchor: Anchor = None,
+    ca_file: CaFile = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """成员分组；aggregator 组的唯一成员是第二汇总方 / a member's groups; the one of `aggregator` is the second body."""
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
+
+    def regroup(held: MemberList | None) -> list[changes.Change]:
+        entry = find_entry(held, member)
+        groups = {*entry.groups, *(add or ())} - {*(remove or ())}
+        return [changes.describe(entry.id, groups=tuple(sorted(groups)))]
+
+    run_change(context.obj, place, regroup)
 
 
 @app.command(epilog="Example: gonghui enrol merge 甲学院 乙大学 --officer ./officer --hub https://hub.example.edu.cn")

@@ -8,12 +8,16 @@ import typer
 
 from federation import changes
 from federation.anchor import read_anchor
+from federation.catalogue import load_catalogue
 from federation.client import check_url
-from federation.errors import Conflict, InputRefused
+from federation.errors import Conflict, InputRefused, TrustError
+from federation.grants import read_grants
 from federation.keys import ED25519, fingerprint
 from federation.listfile import write_list_file
 from federation.membership import MemberList
 from federation.officers import read_card
+from federation.protection import PROTECTION, read_protection
+from federation.roll import GRANTS
 from federation.roll import Officer as OfficerEntry
 from federation.spoken import spoken
 from node.cli.files import new_file
@@ -102,7 +106,7 @@ def refound(
 ) -> None:
     """管理员不足时重新建立联合体：新编号、新信任锚 / found anew where too few officers are left: new id, new anchor.
 
-    This node becomes the hub. Every college confirms the new anchor: `gonghui enrol request --anchor --fingerprint`.
+    This node becomes the hub. Every college confirms it: `gonghui enrol request --anchor --fingerprint --instead-of`.
     """
     state: State = context.obj
     row = federating.refound_federation(state.node, state.actor, [read_file(path) for path in card], threshold)
@@ -152,6 +156,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         held = open_held(session, federation.id, node.clock())
     if held is None:
         raise Conflict("federation-unsigned", "本节点还没有签名名录。", "This node holds no signed list yet.")
+    documents = sorted(held.roll.documents)
     told = {
         "federation": held.federation,
         "name": held.roll.name,
@@ -160,6 +165,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         "expires_at": {role: at.isoformat() for role, at in held.expiries.items()},
         "ageing": list(held.ageing(node.clock())),
         "threshold": held.roll.threshold,
+        "documents": documents,
         "officers": [{"name": item.name, "keyid": item.keyid} for item in held.roll.officers],
         "members": [
             {"id": item.id, "name": item.name, "code": item.code, "status": held.status_of(item.id, node.clock())}
@@ -174,6 +180,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         OUT.print(f"  {role} {held.versions[role]}: {at:%Y-%m-%d}", markup=False, highlight=False)
     for item in held.roll.officers:
         OUT.print(f"  {item.name}: {fingerprint(item.key)}", markup=False, highlight=False)
+    OUT.print(f"  文件 / documents: {', '.join(documents)}", markup=False, highlight=False)
 
 
 @app.command(epilog="Example: gonghui --federation 市总工会 federation leave --yes")
@@ -281,6 +288,42 @@ def hand_over(
         return [*reached, changes.hand_over(entry.id, entry.active_keys[0].keyid)]
 
     run_change(context.obj, place, change)
+
+
+@app.command("document", epilog="Example: gonghui federation document protection.json --officer ./officer")
+def document(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="文件，名录中同名 / listed under its own name")],
+    officer: Officer,
+    remove: Annotated[bool, typer.Option("--remove", help="从名录中去掉 / take it out of the list")] = False,
+    hub: Hub = "",
+    list_file: ListFile = None,
+    out: Out = None,
+    anchor: Anchor = None,
+    ca_file: CaFile = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """管理员：随名录签署一个文件（grants.json、protection.json）/ officer: sign a document with the list.
+
+    protection.json says by which noise which dataflow is protected, grants.json who may read and say what.
+    """
+    place = Place(officer, hub, list_file, out, anchor, ca_file, yes, as_json)
+    data = b"" if remove else read_file(file)
+    if not remove:
+        _check_document(file.name, data)
+    run_change(context.obj, place, lambda _: [changes.set_document(file.name, data)])
+
+
+def _check_document(name: str, data: bytes) -> None:
+    """Refuse what no node could read."""
+    try:
+        if name == PROTECTION:
+            read_protection(data, load_catalogue())
+        elif name == GRANTS:
+            read_grants(data)
+    except TrustError as error:
+        raise InputRefused(error.code, error.text.zh, error.text.en, **error.params) from error
 
 
 def _find_officer(held: MemberList | None, text: str) -> OfficerEntry:

@@ -11,6 +11,7 @@ from node.cli.state import OUT, State, print_json, print_table
 from node.indicators import service
 from node.indicators.models import Figure
 from node.indicators.reasons import explain_reason
+from node.indicators.texts import STATUS
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -196,8 +197,7 @@ def _row(language: str, indicator: Indicator, figure: Figure) -> list[str]:
     for letter, code in read_dims(figure.dims).items():
         codes = load_catalogue().dimension(indicator, letter).codes
         names.append(next((known.name.in_language(language) for known in codes if known.code == code), code))
-    words = {"O": Text("缺失", "missing"), "M": Text("不适用", "not applicable"), "Q": Text("不公开", "withheld")}
     if figure.status == "A":
         return [*names, service.shown_value(indicator, figure)]
     why = explain_reason(figure.reason).in_language(language) if figure.reason else ""
-    return [*names, words[figure.status].in_language(language) + (f"：{why}" if why else "")]
+    return [*names, STATUS[figure.status].in_language(language) + (f"：{why}" if why else "")]

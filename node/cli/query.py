@@ -6,8 +6,9 @@ import typer
 
 from federation.catalogue import load_catalogue
 from federation.errors import Text
+from federation.statuses import STATUSES, marked
 from node.cli.state import OUT, State, print_json, print_table
-from node.exchange.view import PLACE_TEXTS, STATUS_TEXTS, View, ViewRow, read_tables, read_view
+from node.exchange.view import PLACE_TEXTS, View, ViewRow, read_tables, read_view
 
 
 def query(
@@ -62,11 +63,11 @@ def _show_rollup(title: str, view: View, language: str, *, sources: bool) -> Non
         rows.append(
             [
                 _cell(row, language),
-                _value(row.value, row.status),
+                _value(row.value, row.status, row.error),
                 _word(row.status, language),
                 behind,
                 "" if covered.persons is None else covered.persons,
-                _value(row.own.value, row.own.status) if row.own else "",
+                _value(row.own.value, row.own.status, row.own.error) if row.own else "",
                 _band(row, language),
             ]
         )
@@ -79,7 +80,13 @@ def _show_rollup(title: str, view: View, language: str, *, sources: bool) -> Non
 def _show_nodes(title: str, view: View, language: str, *, sources: bool) -> None:
     columns = ["分组 / cell", "节点 / node", "值 / value", "状态 / status", "修订 / revision"]
     rows = [
-        [_cell(row, language), node.name, _value(node.value, node.status), _word(node.status, language), node.revision]
+        [
+            _cell(row, language),
+            node.name,
+            _value(node.value, node.status, node.error),
+            _word(node.status, language),
+            node.revision,
+        ]
         + ([node.record_id] if sources else [])
         for row in view.rows
         for node in row.nodes
@@ -93,14 +100,14 @@ def _cell(row: ViewRow, language: str) -> str:
     )
 
 
-def _value(value: int | str | None, status: str) -> str:
+def _value(value: int | str | None, status: str, error: str) -> str:
     if value is None:
         return "-"
-    return f"≥ {value}" if status == "lower-bound" else str(value)
+    return marked(status, str(value), error)
 
 
 def _word(status: str, language: str) -> str:
-    return STATUS_TEXTS[status].in_language(language)
+    return STATUSES[status].name.in_language(language)
 
 
 def _band(row: ViewRow, language: str) -> str:

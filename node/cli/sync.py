@@ -14,7 +14,6 @@ from node.exchange.routes import STICK
 from node.exchange.sync import FAILED, PeerResult, exit_code_of, result_as_json, run_now
 from node.exchange.sync import recover as recover_node
 from node.handlers import HANDLERS
-from node.totals.service import advance
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
@@ -29,8 +28,6 @@ def run(
     """立即同步一轮 / run one round now. Exit 6: no peer was reached; 5: a signature or key did not hold."""
     state: State = context.obj
     check_permission(state.actor, "sync.run")
-    for place in state.places:
-        advance(place)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

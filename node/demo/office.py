@@ -109,6 +109,10 @@ class Office(ABC):
         """Run one round; return what came of each peer."""
 
     @abstractmethod
+    def contribute(self, family: str) -> None:
+        """Consent, as the approver, to contribute to a family's exact totals."""
+
+    @abstractmethod
     def publish_notice(self, values: dict[str, str]) -> str:
         """Offer an event; return its id."""
 
@@ -167,6 +171,10 @@ class TypingOffice(Office):
         """Run one round by command; a round that failed in part is told, not raised."""
         results: list[dict[str, Any]] = self._type(ADMIN, "sync", "run", ok=(0, 5, 6))
         return results
+
+    def contribute(self, family: str) -> None:
+        """Consent by command."""
+        self._type(APPROVER, "privacy", "contribute", "on", "--family", family)
 
     def publish_notice(self, values: dict[str, str]) -> str:
         """Offer an event by command."""

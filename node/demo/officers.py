@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from node.demo.crew import Crew
 from node.demo.served import ServedOffice
@@ -30,7 +31,16 @@ class Officers:
         self.approve([draft])
         self._crew.type(*hub, "federation", "anchor", "--out", self.anchor, "--json")
 
+    def appoint(self, member: str) -> None:
+        """Put a member into the group of aggregators: it is the second body of exact totals from now on."""
+        told = self._sign(self._folders[0], "enrol", "group", member, "--add", "aggregator")
+        for folder in self._folders[1:THRESHOLD]:
+            self._sign(folder, "enrol", "approve", told["draft"])
+
     def approve(self, names: Sequence[str | Path]) -> None:
         """Let two officers sign, one after the other, what was asked for."""
         for folder in self._folders[:THRESHOLD]:
-            self._crew.type("enrol", "approve", *names, "--officer", folder, "--hub", self._hub.url, "--yes", "--json")
+            self._sign(folder, "enrol", "approve", *names)
+
+    def _sign(self, folder: Path, *words: str | Path) -> Any:
+        return self._crew.type(*words, "--officer", folder, "--hub", self._hub.url, "--yes", "--json")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from node.demo.office import ANALYST, APPROVER, DIRECT, OFFICER, RELAY, STICK, Office
 from node.demo.served import ServedOffice
-from node.demo.stage import Stage
+from node.demo.stage import FAMILY, Stage
 from node.demo.words import Words
 
 CREDIT = Words(
@@ -40,6 +40,7 @@ def build_report(stage: Stage, period: str, seconds: float) -> dict[str, Any]:
         "refused": len(stage.hub.quarantine()),
         "rows_refused": sum(office.told.rows_refused for office in stage.colleges),
         "rollup": [_row(row) for row in rollup],
+        "total": _total(stage),
         "seconds": round(seconds, 1),
     }
 
@@ -58,6 +59,15 @@ def _node(office: Office, *, hub: bool) -> dict[str, Any]:
         "notes": told.notes,
         "unread": told.unread,
     }
+
+
+def _total(stage: Stage) -> dict[str, Any] | None:
+    """Return what the exact totals came to, None where too few colleges took part."""
+    if stage.second is None or not stage.summed:
+        return None
+    found = stage.hub.total(FAMILY, stage.summed)
+    told = {name: found[name] for name in ("family", "period", "state", "published", "withheld")}
+    return told | {"contributors": len(found["contributors"])}
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

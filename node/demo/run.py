@@ -62,6 +62,7 @@ def play(stage: Stage, wanted: Wanted) -> None:
     if wanted.rosters is None:
         stage.review(stage.periods[-1])
     stage.fetch()
+    stage.total()
     if wanted.stays:
         stage.correct()
 

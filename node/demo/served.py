@@ -1,5 +1,6 @@
 """The people of a node that serves: its API, and for passwords its pages, as a browser would."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,23 @@ class ServedOffice(Office):
         """Run one round."""
         results: list[dict[str, Any]] = self._api.post("/sync/run")
         return results
+
+    def contribute(self, family: str) -> None:
+        """Consent as the approver."""
+        self._api.post(f"/totals/{family}/consent", {"on": True}, token=self.token_of(APPROVER))
+
+    def vouch(self, family: str, nodes: Sequence[str]) -> None:
+        """Say, as the second body, whom its own register knows."""
+        self._api.post(f"/totals/{family}/vouch", {"nodes": list(nodes)})
+
+    def begin_total(self, family: str, period: str) -> None:
+        """At the hub: begin a period's total."""
+        self._api.post(f"/totals/{family}/{period}", {}, token=self.token_of(ANALYST))
+
+    def total(self, family: str, period: str) -> dict[str, Any]:
+        """Return where a period's total stands, as this node sees it."""
+        found: dict[str, Any] = self._api.get(f"/totals/{family}/{period}")
+        return found
 
     def publish_notice(self, values: dict[str, str]) -> str:
         """Offer an event."""

@@ -22,8 +22,14 @@ from node.demo.sticks import StickOffice
 from node.demo.words import DemoFailed, Words
 
 HUB_NAME = "省教育工会（演示）"
+SECOND_NAME = "省总工会统计中心（演示）"
+FAMILY = "staff"  # of indicators, of which exact totals are made
 FEDERATION_NAME = "全省院校工会联合体（演示）"
 _WORKERS = (os.cpu_count() or 2) + 2  # a college waits for its processes as often as it works
+_NOT_TO_BE_SUMMED = {"family-not-released", "nothing-openable"}  # what the rosters do not say
+_TURNS = 20  # a total needs about ten; more means that it stands still
+_EXCHANGED = "exchanged"  # both partial sums are there: contributors verify
+_BLOCK = 6  # contributors that a total needs at least
 _CALLED = 2  # colleges that the hub calls, because they have an address; the others call the hub
 _INPUT_REFUSED = 3
 _RETURNED = Words("请说明与上次相比的变化。", "Please explain the change against last time.")
@@ -36,6 +42,7 @@ class Stage:
     """One demo between its first process and its last."""
 
     hub: ServedOffice
+    second: ServedOffice | None = None  # the other aggregator of exact totals, in other hands than the hub
     officers: Officers
 
     def __init__(self, crew: Crew, show: Show, plans: Sequence[CollegePlan], *, today: date, interval: int) -> None:
@@ -45,7 +52,7 @@ class Stage:
         self.colleges: list[Office] = []
         self.today = today
         self._options = ("--sync-interval", str(interval))
-        self._ports = free_ports(len(self.plans) + 1)
+        self._ports = free_ports(len(self.plans) + 2)
 
     @property
     def periods(self) -> list[str]:
@@ -70,10 +77,23 @@ class Stage:
             list(enumerate(self.plans)),
             lambda item: self._found_college(*item),
         )
+        members = [*self.colleges]
+        if len(self.plans) >= _BLOCK:
+            self.second = self._found_second()
+            members.append(self.second)
         self.show.begin(Words("管理员核对并签署", "officers compare and sign"), 1)
-        self.officers.approve([office.node.node_id for office in self.colleges])
+        self.officers.approve([office.node.node_id for office in members])
+        if self.second:
+            self.officers.appoint(self.second.node.node_id)
         self.show.advance(HUB_NAME)
-        self._each(Words("各院校进入联合体", "colleges enter the federation"), self.colleges, self._enter)
+        self._each(Words("各院校进入联合体", "colleges enter the federation"), members, self._enter)
+
+    def _found_second(self) -> ServedOffice:
+        port = self._ports[-1]
+        node = found(self.crew, self.crew.folder / "second", SECOND_NAME, "--port", str(port), *self._options)
+        office = ServedOffice(self.crew, node, port)
+        office.ask_to_join(self.officers.anchor)
+        return office
 
     def _enter(self, office: Office) -> None:
         state = office.enter()
@@ -143,6 +163,55 @@ class Stage:
         for number, record in enumerate(found):
             verdict, note = ("accepted", "") if number else ("returned", _RETURNED.both())
             self.hub.review(record["id"], verdict, note)
+
+    @property
+    def summed(self) -> str:
+        """Return the latest union year that no correction waits for: what is summed stands still."""
+        corrected = {union_year(plan.correction.as_of) for plan in self.plans if plan.correction}
+        still = [period for period in self.periods if period not in corrected and not is_open(period, self.today)]
+        return still[-1] if still else ""
+
+    def total(self) -> None:
+        """Let hub and second body make the exact totals of a year, in which all colleges take part."""
+        if self.second is None or not self.summed:
+            return
+        self.agree(self.second)
+        try:
+            self.hub.begin_total(FAMILY, self.summed)
+        except DemoFailed as error:
+            if error.code not in _NOT_TO_BE_SUMMED:
+                raise
+            self.show.say(error.words)
+            return
+        self.carry_total(self.second, self.summed)
+
+    def agree(self, second: ServedOffice) -> None:
+        """Let all colleges consent, and the second body vouch for them."""
+        self._each(Words("各院校同意参加精确合计", "colleges consent to exact totals"), self.colleges, self._consent)
+        second.sync()
+        second.vouch(FAMILY, [office.node.node_id for office in self.colleges])
+        second.sync()
+
+    def carry_total(self, second: ServedOffice, period: str) -> None:
+        """Synchronise whoever has a turn until a total is over; raise DemoFailed where it stands still."""
+        for _ in range(_TURNS):
+            second.sync()
+            self.hub.sync()
+            found = self.hub.total(FAMILY, period)
+            if found["destroyed"]:
+                return
+            if found["awaited"] or found["state"] == _EXCHANGED:
+                self.contribute()
+        raise DemoFailed("total-unfinished", f"精确合计停在 {found['state']}", f"The total stands at {found['state']}")
+
+    def contribute(self) -> None:
+        """Let all colleges synchronise, which is when each says what is its turn."""
+        act = Words("各院校送出份额，核对合计", "colleges send their shares, and verify the sum")
+        self._each(act, self.colleges, self._sync)
+
+    def _consent(self, office: Office) -> None:
+        office.contribute(FAMILY)
+        self._sync(office)
 
     def fetch(self) -> None:
         """Let all fetch what the others released, and the reviews."""

@@ -43,6 +43,7 @@ from node.stream.parents import list_meant
 from node.stream.peers import find_peer, get_peer, list_peers
 from node.stream.service import get_federation
 from node.stream.standing import is_active
+from node.totals.service import advance
 
 _PASSED_OVER = -1
 MAX_CARRIED_LIST_BYTES = 3_000_000  # of some 6,000 members; in base64 it fits a line of a parcel
@@ -85,6 +86,7 @@ def export_bundle(node: Node, actor: Actor, to: str) -> Bundle:
     check_permission(actor, "sync.run")
     with node.database.read() as session:
         node = node.within(_federation_with(session, node, to).id)
+    advance(node)
     state_heads(node)
     with node.database.write() as session:
         federation = get_federation(session, node)

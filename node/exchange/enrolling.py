@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from securesystemslib.signer import Key
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from federation.anchor import Anchor, read_anchor
 from federation.documents import read_object
@@ -67,12 +67,14 @@ def request_to_join(
     handlers: Handlers,
     *,
     confirmed: str = "",
+    instead_of: str = "",
     connect: Connect = open_client,
 ) -> Sent:
     """Pin the anchor's federation and ask to join; raise InputRefused, TrustError, Conflict. Repeatable.
 
     `confirmed` is the anchor's fingerprint as compared by telephone, words or hex: where given it must be this one's,
-    and for a federation that was founded anew it must be given.
+    and for a federation that was founded anew it must be given. So must the id or name of the one that ends with it
+    (`instead_of`): an anchor is the word of the new one's people alone, and anybody can name another's federation.
     """
     check_permission(actor, "peer.write")
     anchor = read_anchor(anchor_file)
@@ -83,7 +85,7 @@ def request_to_join(
             "The anchor has another fingerprint; refused.",
         )
     with node.database.write() as session:
-        _pin_anchor(session, node, anchor, confirmed=bool(confirmed))
+        _pin_anchor(session, node, anchor, instead_of=instead_of if confirmed else "")
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="federation.pin", subject=anchor.federation, at=at)
     # a hub that was handed over against its will goes on serving what it had: whom the anchor names is asked before it
@@ -212,23 +214,19 @@ def _hub_urls(node: Node, federation_id: str) -> list[str]:
     return urls + [url for url in (state.urls.split() if state else []) if url not in urls]
 
 
-def _pin_anchor(session: Any, node: Node, anchor: Anchor, *, confirmed: bool) -> None:
+def _pin_anchor(session: Session, node: Node, anchor: Anchor, *, instead_of: str) -> None:
     """Write the anchor's federation and root down, beside those that are there; another root of one is refused."""
-    succeeded = select(MemberListState.federation).where(MemberListState.formerly == anchor.federation)
-    if session.exec(succeeded.limit(1)).first() is not None:
-        raise Conflict(
-            "federation-succeeded",
-            "这个联合体已重新建立，请用新的信任锚。",
-            "This federation was founded anew as another; take its new anchor.",
-        )
+    _check_not_succeeded(session, anchor.federation)
     federation = session.get(Federation, anchor.federation)
     before = session.get(Federation, anchor.formerly) if anchor.formerly else None
     if federation is None and before is not None and before.left_at is None:
-        if not confirmed:
+        if instead_of not in {before.id, before.name}:
             raise TrustError(
                 "anchor-unconfirmed",
-                "联合体已重新建立：请电话核对新信任锚的指纹，并用 --fingerprint 给出。",
-                "The federation was founded anew: compare the new anchor's fingerprint, and give it: --fingerprint.",
+                f"信任锚称联合体 {before.name} 已重新建立，加入后该联合体即告结束。请向该联合体管理员电话核对指纹，"
+                f"再用 --fingerprint 和 --instead-of {before.id} 给出。",
+                f"The anchor says that {before.name} was founded anew; it would end here. Ask that federation's own "
+                f"officers for the fingerprint, and give it: --fingerprint, and --instead-of {before.id}.",
             )
         anew = Federation(id=anchor.federation, name=anchor.name, hub_id=anchor.hub, joined_at=node.clock())
         succeed(session, before.id, anew)
@@ -253,3 +251,21 @@ def _pin_anchor(session: Any, node: Node, anchor: Anchor, *, confirmed: bool) ->
         hub_keyid=anchor.hub_keyid,
         formerly=anchor.formerly,
     )
+
+
+def _check_not_succeeded(session: Session, federation_id: str) -> None:
+    """Raise Conflict where another federation took this one's place here, as a person confirmed it.
+
+    One that merely names it as its former self, or was joined when this was left, keeps nobody out of it.
+    """
+    left = session.get(Federation, federation_id)
+    if left is None or left.left_at is None:
+        return
+    states = select(MemberListState.federation).where(MemberListState.formerly == federation_id)
+    for successor in session.exec(states).all():
+        if session.get_one(Federation, successor).joined_at == left.left_at:
+            raise Conflict(
+                "federation-succeeded",
+                "这个联合体已重新建立，请用新的信任锚。",
+                "This federation was founded anew as another; take its new anchor.",
+            )

@@ -4,10 +4,11 @@
                  beside it: statements of the caller that the provider has not seen
     answer       the provider's next statements and their cursor
 
-Beside heads travel both halves of every proof of equivocation. A statement is shown to readers of its stream only. We
-pass on our own statements and what an origin says of its own streams; what other readers say is compared, not passed
-on. Where an origin contradicts what we hold, its statement is half of the proof; where another reader does, we ask that
-reader for the records, and two records are the proof.
+Beside heads travel both halves of every proof of equivocation, and the last of what was given up where a stream began
+anew. A statement is shown to readers of its stream only, a record to those who may have it. We pass on our own
+statements and what an origin says of its own streams; what other readers say is compared, not passed on. Where an
+origin contradicts what we hold, its statement is half of the proof; where another reader does, we ask that reader for
+the records, and two records are the proof.
 """
 
 from collections import defaultdict
@@ -22,8 +23,10 @@ from sqlmodel import Session, col, select
 
 from federation.acceptance import ALL, HUB, is_own_word
 from federation.client import Link
+from federation.documents import read_object
 from federation.envelope import HEADS_TYPE, RECEIPT_TYPE, RECORD_TYPE, SEALED_TYPE, read_envelope
 from federation.errors import TrustError
+from federation.grants import dataflow_of
 from federation.keys import Member
 from federation.request import Request
 from federation.statements import MAX_HEADS, Head, Heads, build_heads, open_heads
@@ -31,12 +34,22 @@ from federation.validation import check_schema
 from node.context import Node
 from node.db import Meta, lock_number, next_number
 from node.exchange.inbox import PULL, Handlers, Place, keep_contradiction, receive
-from node.exchange.serving import Page
+from node.exchange.serving import Page, may_have
 from node.prepared import Prepared
+from node.stream.listed import find_grants
 from node.stream.memberlist import list_version
-from node.stream.models import Equivocation, Federation, HeadClaim, Peer, PeerStatements, Statement, StoredRecord
+from node.stream.models import (
+    Equivocation,
+    Federation,
+    HeadClaim,
+    OriginBreak,
+    Peer,
+    PeerStatements,
+    Statement,
+    StoredRecord,
+)
 from node.stream.sealed import own_member
-from node.stream.service import PLACEHOLDER, find_member, get_federation
+from node.stream.service import PLACEHOLDER, UNPROVEN, find_member, get_federation
 
 OP, STATED = "heads", "stated"
 SAY_AGAIN = timedelta(days=1)
@@ -46,6 +59,8 @@ _COUNTER = "statement"
 _STATED = "heads stated up to"  # position of our log, by federation
 _TURNS = 200
 _ASKED_RECORDS = 50
+_OF_STREAM = col(OriginBreak.stream) != ""
+_RECORD = RECORD_TYPE.encode()
 _LAST = Prepared(
     core_select(col(Statement.position))
     .where(col(Statement.federation) == bindparam("federation"))
@@ -82,8 +97,12 @@ def state_heads(node: Node) -> int:
         federation = get_federation(session, node)
         stated = session.get(Meta, _stated(federation))
         last = session.exec(select(func.max(StoredRecord.position))).one() or 0
-        found = session.exec(select(Equivocation.id).where(col(Equivocation.shown).is_(False)).limit(1)).first()
-        if stated and int(stated.value) >= last and not found and not _due_again(session, node, federation):
+        if (
+            stated
+            and int(stated.value) >= last
+            and not _any_unshown(session)
+            and not _due_again(session, node, federation)
+        ):
             return 0
     with node.database.write(durable=False) as session:
         lock_number(session, _COUNTER)  # a hub visits many members at once: one states, the others find it stated
@@ -182,7 +201,7 @@ def read_statements(session: Session, reader: Member, cursor: int, *, issuer: st
     enclosed: list[tuple[str, bytes]] = []
     total = 0
     for row in rows:
-        shown = row.issuer != reader.id and issuer in {"", row.issuer} and _may_see(reader, row)
+        shown = row.issuer != reader.id and issuer in {"", row.issuer} and _may_see(session, reader, row)
         if shown and enclosed and (len(enclosed) == MAX_ENCLOSED or total + len(row.envelope) > MAX_BYTES):
             return Page(enclosed, cursor, more=True)
         cursor = row.position
@@ -244,24 +263,46 @@ def keep_shown(
 
 
 def show_proofs(session: Session) -> None:
-    """Let both halves of every proof of equivocation be shown to the readers of its stream."""
+    """Let both halves of every proof of equivocation be shown to the readers of its stream.
+
+    So is the last record that was given up where a stream began anew: a reader of another branch holds another there.
+    """
     for proof in session.exec(select(Equivocation).where(col(Equivocation.shown).is_(False))).all():
-        for envelope in (proof.first_envelope, proof.envelope):
-            keep_shown(
-                session,
-                envelope,
-                federation=proof.federation,
-                issuer=proof.origin,
-                stream=proof.stream,
-                origin=proof.origin,
-                at=proof.found_at,
-            )
-        proof.shown = True
-        session.add(proof)
+        _show(session, proof, proof.first_envelope, proof.envelope)
+    for broken in session.exec(select(OriginBreak).where(_OF_STREAM, col(OriginBreak.shown).is_(False))).all():
+        _show(session, broken, broken.first_envelope)
 
 
-def _may_see(reader: Member, row: Statement) -> bool:
-    return reads_stream(reader, row.stream, row.origin)
+def _show(session: Session, found: Equivocation | OriginBreak, *envelopes: bytes) -> None:
+    for envelope in envelopes:
+        keep_shown(
+            session,
+            envelope,
+            federation=found.federation,
+            issuer=found.origin,
+            stream=found.stream,
+            origin=found.origin,
+            at=found.found_at,
+        )
+    found.shown = True
+    session.add(found)
+
+
+def _any_unshown(session: Session) -> bool:
+    proofs = select(Equivocation.id).where(col(Equivocation.shown).is_(False))
+    breaks = select(OriginBreak.id).where(_OF_STREAM, col(OriginBreak.shown).is_(False))
+    return any(session.exec(found.limit(1)).first() is not None for found in (proofs, breaks))
+
+
+def _may_see(session: Session, reader: Member, row: Statement) -> bool:
+    """Tell whether a reader of the stream may see a document; a record only where the grants let it have that."""
+    if not reads_stream(reader, row.stream, row.origin):
+        return False
+    grants = find_grants(session, reader.federation) if _RECORD in row.envelope else None
+    if grants is None:
+        return True
+    said = read_object(read_envelope(row.envelope).payload)
+    return may_have(grants, reader, dataflow_of(str(said.get("kind", "")), str(said.get("subject", ""))))
 
 
 def _due_again(session: Session, node: Node, federation: Federation) -> list[tuple[str, str]]:
@@ -367,7 +408,8 @@ def _compare_with_origin(
 ) -> None:
     held = _held_record(session, federation, head.origin, stated.stream, head.sequence)
     place = Place(federation.id, head.origin, stated.stream, head.sequence)
-    if held is not None and held.id != head.id and (held.state != PLACEHOLDER or is_own_word(held.envelope)):
+    theirs = held is not None and (held.state != PLACEHOLDER or is_own_word(held.envelope))
+    if held is not None and theirs and held.state != UNPROVEN and held.id != head.id:  # that may be a thief's
         said = held.id if held.state != PLACEHOLDER else read_envelope(held.envelope).id
         keep_contradiction(session, node, handlers, place, (said, held.envelope), (stated.id, stated.envelope))
     before = session.get(HeadClaim, (federation.id, stated.issuer, head.origin, stated.stream))

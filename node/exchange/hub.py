@@ -27,7 +27,7 @@ from node.exchange.shared import KIND as RELEASE
 from node.stream.models import Federation, Peer, StoredRecord
 from node.stream.peers import list_peers
 from node.stream.service import ABANDONED, CURRENT, EQUIVOCAL, QUARANTINED, append_record, find_own, read_content
-from node.stream.standing import is_active
+from node.stream.standing import is_active, reports
 
 KIND = "review"
 ACCEPTED, RETURNED = "accepted", "returned"
@@ -181,7 +181,7 @@ def report_matrix(node: Node, actor: Actor, periods: Iterable[str] = ()) -> Matr
         lines = [
             _line(peer, [_cell(records[peer.id, column], reviews) for column in columns], now)
             for peer in list_peers(session, federation.id)
-            if peer.id != node.node_id and (is_active(peer, now) or peer.id in reporters)
+            if peer.id != node.node_id and ((is_active(peer, now) and reports(peer)) or peer.id in reporters)
         ]
     return Matrix(tuple(columns), tuple(lines))
 

@@ -27,7 +27,7 @@ from federation.acceptance import (
     is_own_word,
     read_signed_record,
 )
-from federation.documents import read_object, sha256_hex
+from federation.documents import read_object
 from federation.envelope import MAX_SIGNATURES, Envelope, read_envelope, signed_by, with_signatures
 from federation.errors import Conflict, GonghuiError, StorageError, TrustError
 from federation.generations import GENERATION, may_reopen
@@ -39,12 +39,13 @@ from node.context import Node
 from node.db import lock_number, next_number
 from node.exchange.memory import DatabaseMemory
 from node.exchange.receipts import issue_receipt
-from node.exchange.reopened import give_up
+from node.exchange.refused import count_refusal
+from node.exchange.reopened import drop_unproven, give_up
 from node.exchange.waiting import EXPIRED, FULL, is_empty, keep_waiting
 from node.stream import recovery
 from node.stream.log import append_leaf
 from node.stream.memberlist import is_expired
-from node.stream.models import Equivocation, Home, RefusedDocument, StoredRecord, WaitingDocument
+from node.stream.models import Equivocation, Home, StoredRecord, WaitingDocument
 from node.stream.outbox import fill_outbox
 from node.stream.sealed import find_keyring, own_member
 from node.stream.service import (
@@ -65,12 +66,14 @@ Handlers = Mapping[str, Handler]
 
 PUSH, PULL, RELAY, FILE = "push", "pull", "relay", "file"  # `via`
 RECEIPTED = frozenset({PUSH, RELAY, FILE})  # whoever pulls says by its cursor what it has
-MAX_JUDGED, MAX_REFUSED = 2_000, 10_000
+NOT_OURS = "origin-mismatch"  # in our name, with a key that is not ours, or not any more
+MAX_JUDGED = 2_000
 MENDED_BY_LIST = frozenset(  # codes that another program or another member list may do away with
     {
         "catalogue-unknown",
         "grant-missing",
         "kind-unknown",
+        "noise-not-agreed",
         "schema-digest",
         "schema-refused",
         "schema-unknown",
@@ -160,6 +163,8 @@ def _open(session: Session, node: Node, handlers: Handlers) -> _Inbox:
 
 def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
     outcome = accept_outer(envelope, inbox.memory, inbox.reader)
+    if outcome.verdict is Verdict.PLACED and not _may_be_ours(inbox, outcome.record):
+        outcome = replace(outcome, verdict=Verdict.REFUSED, code=NOT_OURS)
     if outcome.verdict is Verdict.PLACED and inbox.expired:  # authentic by a list that may be outdated
         return _keep_waiting(inbox, replace(outcome, verdict=Verdict.WAITING, code=EXPIRED), envelope, via)
     match outcome.verdict:
@@ -178,8 +183,16 @@ def _receive_one(inbox: _Inbox, envelope: bytes, via: str) -> Outcome:
         case _ if outcome.conflicts_with and outcome.refusal is not None:
             _keep_refusal_proof(inbox, outcome, outcome.refusal)
         case _:
-            _count_refusal(inbox, envelope, outcome.code, via)
+            count_refusal(inbox.session, envelope, outcome.code, via, inbox.node.clock())
     return outcome
+
+
+def _may_be_ours(inbox: _Inbox, record: Record | None) -> bool:
+    """Tell whether a record is another's, or one that we may have signed and lost."""
+    if record is None or record.origin != inbox.node.node_id:
+        return True
+    signer = inbox.memory.find_member(record.keyid)
+    return signer is not None and recovery.may_tell(inbox.session, inbox.node, signer)
 
 
 def _keep_record(inbox: _Inbox, record: Record, via: str) -> Outcome:
@@ -213,7 +226,9 @@ def _make_room(inbox: _Inbox, record: Record) -> tuple[str, bytes] | None:
     """
     session, refused = inbox.session, None
     held = inbox.memory.find_at(record.origin, record.stream, record.sequence)
-    if held is not None:
+    if held is not None and held.unproven:
+        drop_unproven(session, inbox.node, record)
+    elif held is not None:
         there = session.get_one(StoredRecord, held.id)
         session.delete(there)
         session.flush()
@@ -509,19 +524,3 @@ def _find_at(session: Session, place: Place) -> StoredRecord | None:
             StoredRecord.sequence == place.sequence,
         )
     ).first()
-
-
-def _count_refusal(inbox: _Inbox, envelope: bytes, code: str, via: str) -> None:
-    """Leave nothing of the document but digest, reason and count."""
-    at = inbox.node.clock()
-    digest = sha256_hex(envelope)
-    row = inbox.session.get(RefusedDocument, digest)
-    if row is None:
-        full = len(inbox.session.exec(select(RefusedDocument.digest).limit(MAX_REFUSED)).all()) >= MAX_REFUSED
-        digest = "more" if full else digest
-        row = inbox.session.get(RefusedDocument, digest) or RefusedDocument(
-            digest=digest, code=code, via=via, count=0, first_at=at, last_at=at
-        )
-    row.count, row.last_at, row.code = row.count + 1, at, code
-    inbox.session.add(row)
-    inbox.session.flush()

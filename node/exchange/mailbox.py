@@ -1,8 +1,8 @@
 """The hub's mailbox: parcels that colleges send each other, kept as bytes until the recipient has taken them in.
 
 The hub sees who sends to whom and how much. What is in a parcel is signed, and sealed where its records are; the hub
-needs none of it. A sender has a quota. After three months a parcel's bytes go, and its sender is told: its records
-still wait in the sender's own outbox, and are sent again.
+needs none of it. A sender has a quota in each federation. After three months a parcel's bytes go, and its sender is
+told: its records still wait in the sender's own outbox, and are sent again.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ def put(session: Session, node: Node, sender: str, recipient: str, parcel_id: st
     known = session.get(MailboxParcel, parcel_id)
     if known is not None:
         return
-    of_sender = (col(MailboxParcel.sender) == sender) & (col(MailboxParcel.state) == KEPT)
+    of_sender = _sent_by(federation.id, sender) & (col(MailboxParcel.state) == KEPT)
     for_one = of_sender & (col(MailboxParcel.recipient) == recipient)
     if _fills(session, of_sender, len(data), MAX_KEPT, MAX_KEPT_BYTES) or _fills(
         session, for_one, len(data), MAX_FOR_ONE, MAX_FOR_ONE_BYTES
@@ -93,10 +93,11 @@ def take_next(session: Session, federation_id: str, recipient: str, skip: set[st
     return session.exec(statement.order_by(col(MailboxParcel.put_at), col(MailboxParcel.id)).limit(1)).first()
 
 
-def acknowledge(session: Session, recipient: str, parcel_ids: list[str]) -> int:
+def acknowledge(session: Session, federation_id: str, recipient: str, parcel_ids: list[str]) -> int:
     """Drop parcels which their recipient has taken in; return how many."""
-    mine = (col(MailboxParcel.recipient) == recipient) & col(MailboxParcel.id).in_(parcel_ids)
-    return session.execute(delete(MailboxParcel).where(mine)).rowcount  # type: ignore[attr-defined, no-any-return]
+    mine = (col(MailboxParcel.federation) == federation_id) & (col(MailboxParcel.recipient) == recipient)
+    taken = mine & col(MailboxParcel.id).in_(parcel_ids)
+    return session.execute(delete(MailboxParcel).where(taken)).rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 def settle(session: Session, federation_id: str, recipient: str, taken: Mapping[str, int]) -> int:
@@ -124,16 +125,21 @@ def list_kept(session: Session, federation_id: str, recipient: str) -> list[byte
     return list(rows)
 
 
-def list_sent(session: Session, sender: str) -> dict[str, str]:
+def list_sent(session: Session, federation_id: str, sender: str) -> dict[str, str]:
     """Return id -> state of a sender's parcels; what has expired is forgotten with this telling."""
-    rows = session.exec(select(MailboxParcel.id, MailboxParcel.state).where(MailboxParcel.sender == sender)).all()
-    return dict(rows)
+    found = select(MailboxParcel.id, MailboxParcel.state).where(_sent_by(federation_id, sender))
+    return dict(session.exec(found).all())
 
 
-def forget_expired(session: Session, sender: str) -> None:
+def forget_expired(session: Session, federation_id: str, sender: str) -> None:
     """Drop the rows of a sender's expired parcels, of which it was told."""
-    gone = (col(MailboxParcel.sender) == sender) & (col(MailboxParcel.state) == EXPIRED)
+    gone = _sent_by(federation_id, sender) & (col(MailboxParcel.state) == EXPIRED)
     session.execute(delete(MailboxParcel).where(gone))
+
+
+def _sent_by(federation_id: str, sender: str) -> ColumnElement[bool]:
+    """Choose the parcels of a sender in one federation: under the same id another's list may name somebody else."""
+    return (col(MailboxParcel.federation) == federation_id) & (col(MailboxParcel.sender) == sender)
 
 
 def expire(session: Session, now: datetime) -> int:

@@ -5,14 +5,14 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlmodel import Session, col
 
-from federation.acceptance import Held
+from federation.acceptance import KEY_REVOKED, Held
 from federation.grants import Grants
 from federation.keys import Member
 from node.context import Node
 from node.prepared import Prepared
 from node.stream.listed import find_grants, find_schema
 from node.stream.models import Federation, Home, ProvenRecord, StoredRecord
-from node.stream.service import ABANDONED, EQUIVOCAL, PLACEHOLDER, SEALED, find_member
+from node.stream.service import ABANDONED, EQUIVOCAL, PLACEHOLDER, SEALED, UNPROVEN, find_member
 
 UNSOUND_REVISION = ("revision-skips", "supersedes-mismatch", "equivocation")
 _STREAM = and_(
@@ -24,7 +24,8 @@ _STREAM = and_(
 
 def _found(where: ColumnElement[bool]) -> Prepared:
     of_place = (col(StoredRecord.origin), col(StoredRecord.stream), col(StoredRecord.previous))
-    columns = (col(StoredRecord.id), col(StoredRecord.sequence), col(StoredRecord.state), *of_place)
+    of_state = (col(StoredRecord.state), col(StoredRecord.code))
+    columns = (col(StoredRecord.id), col(StoredRecord.sequence), *of_state, *of_place)
     return Prepared(select(*columns).where(where).order_by(col(StoredRecord.sequence).desc()).limit(1))
 
 
@@ -100,5 +101,6 @@ class DatabaseMemory:
         rows = statement.all(self._session.connection(), {"federation": self._federation.id, **values})
         if not rows:
             return None
-        identity, sequence, state, *place = rows[0]
-        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED, *place)
+        identity, sequence, state, code, origin, stream, previous = rows[0]
+        unproven = (state, code) == (UNPROVEN, KEY_REVOKED)
+        return Held(identity, sequence, state == PLACEHOLDER, state == SEALED, origin, stream, previous, unproven)

@@ -24,6 +24,8 @@ class SharedFigure(SQLModel, table=True):
     value: str = ""  # integer or decimal string; empty for a rate and for anything without a value
     numerator: int | None = Field(default=None, sa_type=BigInteger)  # of a rate
     denominator: int | None = Field(default=None, sa_type=BigInteger)
+    method: str | None = None  # by which the figure was moved by chance
+    variance: str | None = None  # of each count in it then, a decimal
     dataflow: str
     record_id: str
     revision: int = Field(sa_type=BigInteger)

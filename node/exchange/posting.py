@@ -144,18 +144,14 @@ def _to_ask(session: Session, node: Node, federation: Federation) -> set[str]:
 def _put_all(node: Node, link: Link, peer: Peer) -> None:
     with node.database.write() as session:
         federation: Federation = get_federation(session, node)
-        items = session.exec(
-            select(OutboxItem.id).where(
-                OutboxItem.peer_id == peer.id, OutboxItem.state == WAITING, OutboxItem.parcel == ""
-            )
-        ).all()
+        items = _unsent(session, peer)
         packed = pack(
             session,
             node,
             federation,
             peer,
             size=SIZE,
-            item_ids=[item or 0 for item in items],
+            item_ids=[item.id or 0 for item in items],
             sent_receipts=True,
             own_statements=True,
         )
@@ -175,10 +171,16 @@ def _put_all(node: Node, link: Link, peer: Peer) -> None:
             session.add(state)
 
 
+def _unsent(session: Session, peer: Peer) -> list[OutboxItem]:
+    """Return what waits for a peer in its federation: in another one it is reached, and full, for itself."""
+    found = select(OutboxItem).join(StoredRecord, col(StoredRecord.id) == OutboxItem.record_id)
+    mine = (col(OutboxItem.peer_id) == peer.id) & (col(StoredRecord.federation) == peer.federation)
+    return list(session.exec(found.where(mine, OutboxItem.state == WAITING, OutboxItem.parcel == "")).all())
+
+
 def _note_full(session: Session, node: Node, peer: Peer) -> None:
     """Let the outbox say why what waits for this peer is not on its way; it is tried again in an hour."""
-    waiting = (col(OutboxItem.peer_id) == peer.id) & (col(OutboxItem.state) == WAITING) & (col(OutboxItem.parcel) == "")
-    for item in session.exec(select(OutboxItem).where(waiting)).all():
+    for item in _unsent(session, peer):
         item.code, item.updated_at = FULL, node.clock()
         session.add(item)
 

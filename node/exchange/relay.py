@@ -34,7 +34,10 @@ T = TypeVar("T")
 
 
 class Bell:
-    """Wakes whoever waits for a parcel in this process; loops of several threads may wait."""
+    """Wakes whoever waits for a parcel in this process; loops of several threads may wait.
+
+    A recipient is a member of one federation (`whose`): under the same id another's list may name somebody else.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,13 +89,18 @@ class Bell:
 BELL = Bell()
 
 
+def whose(federation_id: str, member_id: str) -> str:
+    """Return under which name a member waits."""
+    return f"{federation_id} {member_id}"
+
+
 async def serve_relay(node: Node, opened: Request, enclosed: list[bytes]) -> tuple[Page, dict[str, Any]]:
     """Answer an opened request to the mailbox; raise TrustError, Conflict, InputRefused or MailboxFull."""
     check_schema("relay.v1", opened.body)
     await BELL.in_thread(_check_hub, node)
     if opened.body["do"] == "put":
         to = await BELL.in_thread(_put, node, opened, enclosed)
-        BELL.ring(to)
+        BELL.ring(whose(opened.member.federation, to))
         return EMPTY_PAGE, await BELL.in_thread(_sent, node, opened)
     await BELL.in_thread(_acknowledge, node, opened)
     page, told = await _wait(node, opened, opened.body.get("wait_seconds", 0))
@@ -100,7 +108,7 @@ async def serve_relay(node: Node, opened: Request, enclosed: list[bytes]) -> tup
 
 
 async def _wait(node: Node, opened: Request, seconds: int) -> tuple[Page, dict[str, Any]]:
-    member = opened.member.id
+    member = whose(opened.member.federation, opened.member.id)
     event = BELL.enter(member)
     deadline = asyncio.get_running_loop().time() + seconds
     try:
@@ -146,7 +154,7 @@ def _acknowledge(node: Node, opened: Request) -> None:
     taken = opened.body.get("acknowledged", [])
     if taken:
         with node.database.write() as session:
-            mailbox.acknowledge(session, opened.member.id, taken)
+            mailbox.acknowledge(session, opened.member.federation, opened.member.id, taken)
 
 
 def _next(node: Node, opened: Request) -> tuple[Page, dict[str, Any]] | None:
@@ -162,6 +170,6 @@ def _next(node: Node, opened: Request) -> tuple[Page, dict[str, Any]] | None:
 def _sent(node: Node, opened: Request) -> dict[str, Any]:
     """Tell the member what became of its parcels that are not taken yet."""
     with node.database.write(durable=False) as session:
-        states = mailbox.list_sent(session, opened.member.id)
-        mailbox.forget_expired(session, opened.member.id)
+        states = mailbox.list_sent(session, opened.member.federation, opened.member.id)
+        mailbox.forget_expired(session, opened.member.federation, opened.member.id)
     return {"sent": states}

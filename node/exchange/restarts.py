@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlmodel import Session, select
 
 from federation.errors import TrustError
+from federation.keys import Member
 from federation.statements import Checkpoint, open_checkpoint
 from node.audit import write_audit
 from node.audit.chain import head_at
@@ -17,7 +18,7 @@ from node.audit.events import SYSTEM
 from node.context import Node
 from node.stream.log import log_generation, log_root, log_size, restart_log
 from node.stream.models import Federation, OriginBreak, OwnCheckpoint, PeerStatements, WitnessedLog
-from node.stream.recovery import PEER, begin, has_answered_since
+from node.stream.recovery import PEER, begin, has_answered_since, may_tell
 from node.stream.service import find_member
 
 
@@ -51,10 +52,21 @@ def note_restart(
 def restart_where_broken(session: Session, node: Node, federation: Federation, data: bytes) -> bool:
     """Begin a new generation where somebody shows a checkpoint that we signed and our log does not go on from.
 
-    Then we were restored from a backup, and look for what else was lost; a mere claim counts for nothing. Raise
-    TrustError where it is not ours.
+    Then we were restored from a backup, and look for what else was lost; a mere claim counts for nothing, nor does one
+    that a list alone calls ours. Raise TrustError where it is another's.
     """
-    seen = open_checkpoint(data, lambda keyid: find_member(session, node, federation, keyid))
+
+    def look_up(keyid: str) -> Member | None:
+        member = find_member(session, node, federation, keyid)
+        ours = member is not None and member.id == node.node_id
+        return None if member is not None and ours and not may_tell(session, node, member) else member
+
+    try:
+        seen = open_checkpoint(data, look_up)
+    except TrustError as error:
+        if error.code == "key-unknown":
+            return False
+        raise
     if seen.origin != node.node_id:
         raise TrustError("origin-mismatch", "检查点属于别的节点。", "The checkpoint is another node's.")
     present = log_generation(session, federation.id)

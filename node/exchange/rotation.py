@@ -21,6 +21,7 @@ from node.exchange.enrolling import Sent, hand_in, own_applicant
 from node.exchange.links import Connect, open_client
 from node.keyring import KEY_FILE, NEXT_FILE, find_passphrase, lock_name, open_key_file
 from node.stream.memberlist import open_held
+from node.stream.models import Federation
 from node.stream.service import get_federation, list_federations
 
 
@@ -57,20 +58,37 @@ def adopt_if_listed(node: Node, actor: Actor) -> bool:
     A parent that does not list it yet would hear nothing more from us.
     """
     check_permission(actor, "sync.read")
-    if not (node.folder / NEXT_FILE).exists():
+    naming, missing = _find_lists(node)
+    if not naming or missing:
         return False
     keyid = _next_signer(node).public_key.keyid
-    with node.database.read() as session:
-        lists = [open_held(session, federation.id, node.clock()) for federation in list_federations(session)]
-    entries = [held.members.get(node.node_id) for held in lists if held is not None]
-    asked_in = [entry for entry in entries if entry is not None]  # where we were never listed nobody waits for us
-    if not asked_in or any(keyid not in {key.keyid for key in entry.active_keys} for entry in asked_in):
-        return False
     _turn(node.folder)
     with node.database.write() as session:
         at = node.clock()
         write_audit(session, account_id=actor.account_id, action="key.turn", subject=node.node_id, at=at, keyid=keyid)
     return True
+
+
+def list_awaited(node: Node, actor: Actor) -> list[Federation]:
+    """Return the federations whose list names us and not the next key: with them it waits. None where none waits."""
+    check_permission(actor, "sync.read")
+    return _find_lists(node)[1]
+
+
+def _find_lists(node: Node) -> tuple[list[Federation], list[Federation]]:
+    """Return the federations whose list names us, and of these those where the next key is not ours yet."""
+    if not (node.folder / NEXT_FILE).exists():
+        return [], []
+    keyid = _next_signer(node).public_key.keyid
+    naming, missing = [], []
+    with node.database.read() as session:
+        for federation in list_federations(session):
+            held = open_held(session, federation.id, node.clock())
+            entry = held.members.get(node.node_id) if held else None
+            if entry is not None:  # where we were never listed nobody waits for us
+                naming.append(federation)
+                missing += [] if keyid in {key.keyid for key in entry.active_keys} else [federation]
+    return naming, missing
 
 
 def _turn(folder: Path) -> None:

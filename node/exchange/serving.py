@@ -147,7 +147,7 @@ def _page(
             enclosed.append((identity, envelope))
         elif state == QUARANTINED:
             enclosed.append(_refusal(session, node, identity, receipt_id, receipt))
-        elif grants is None or _may_have(grants, member, dataflow_of(kind, subject)):
+        elif grants is None or may_have(grants, member, dataflow_of(kind, subject)):
             enclosed.append((identity, envelope))
         else:
             enclosed.append(build_stand_in(session, node, identity))
@@ -160,5 +160,6 @@ def _refusal(session: Session, node: Node, record_id: str, receipt_id: str, rece
     return sign_again(node, session.get_one(StoredRecord, record_id), session.get_one(Receipt, record_id))
 
 
-def _may_have(grants: Grants, member: Member, dataflow: str) -> bool:
+def may_have(grants: Grants, member: Member, dataflow: str) -> bool:
+    """Tell whether a reader of the stream may have what belongs to a dataflow, or to none (""), of each node."""
     return not dataflow or grants.may_read(member, dataflow)

@@ -17,7 +17,9 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from federation.catalogue import load_catalogue
 from federation.observations import ReleaseReader
+from federation.protection import check_noise
 from node.exchange.models import SharedFigure
+from node.indicators.noise_choice import find_protection
 from node.prepared import Prepared
 from node.stream.models import StoredRecord
 from node.stream.service import CURRENT, EQUIVOCAL
@@ -56,13 +58,16 @@ def take_release(session: Session, record: StoredRecord, content: dict[str, Any]
     An older revision that comes late never replaces a newer one, nor what a newer one has contradicted.
     """
     reader = release_reader()
+    check_noise(content, find_protection(session, record.federation), reader.catalogue)
     observations = reader.read(content, subject=record.subject, audience=record.stream.partition(":")[0])
     if _has_newer(session, record):
         return
     period, dataflow = content["period"], content["dataflow"]
     place = {"federation": record.federation, "origin": record.origin, "period": period, "dataflow": dataflow}
     _CLEAR.run(session.connection(), place)
-    same = {**place, "record_id": record.id, "revision": record.revision}
+    noise = content.get("noise")
+    moved = {"method": noise["method"], "variance": noise["variance"]} if noise else {}
+    same = {**place, **moved, "record_id": record.id, "revision": record.revision}
     rates = [{**same, **item._asdict()} for item in observations if item.denominator is not None]
     others = [
         {**same, "indicator": code, "dims": dims, "status": status, "value": value}

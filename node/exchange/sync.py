@@ -55,6 +55,7 @@ from node.stream.parents import in_each, list_meant
 from node.stream.peers import find_peer, get_peer, is_due, member_of, note_contact, note_failure
 from node.stream.recovery import COMMAND, begin, end_if_answered, is_recovering, recognise
 from node.stream.service import find_federation, get_federation
+from node.totals.service import advance
 
 OK, FAILED, WAITING, BUSY = "ok", "failed", "waiting", "busy"
 MAX_QUICK, MAX_THREADS = 4, 160  # visits at once: that are quick (more would only wait for each other), and all
@@ -203,14 +204,22 @@ def _round(
         recognise(session, node)
     publish_members_if_hub(node)
     apply_revocations(node, handlers)
+    advance(node)
     with node.database.read() as session:
         federation = find_federation(session, node)
         peers = list_called(session, node, federation) if federation else []
     peers = [peer for peer in peers if only in {"", peer.id}]
     if federation is not None and federation.hub_id == node.node_id:
         state_heads(node)  # once for all members, not anew for each one's records
-    for result in _visit_all(peers, lambda peer: _visit(node, handlers, peer, connect, by_hand=by_hand)):
+
+    def visit(peer: Peer) -> PeerResult:
+        return _visit(node, handlers, peer, connect, by_hand=by_hand)
+
+    for result in _visit_all(peers, visit):
         ended(result)
+    if advance(node):  # by what has come it is our turn in a total: said at once, not a round later
+        for _ in _visit_all(peers, visit):
+            pass  # whatever fails now is the next round's
 
 
 def _visit_all(peers: list[Peer], visit: Callable[[Peer], PeerResult]) -> Iterator[PeerResult]:

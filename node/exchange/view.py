@@ -17,25 +17,25 @@ from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue,
 from federation.errors import InputRefused, Text
 from federation.grants import NODES, TOTALS
 from federation.periods import YEAR, read_period
+from federation.publications import Name
+from federation.roll import AGGREGATOR
 from federation.rollup import (
     COUNT_YES,
-    DOES_NOT_APPLY,
-    LOWER_BOUND,
-    MISSING,
-    NOT_COMBINED,
-    PARTIAL,
     RATIO,
-    VALUE,
-    WITHHELD,
+    REPORTED,
     WORDS,
     Combined,
     Coverage,
+    Exact,
     Part,
     combine,
+    complete,
+    expected_error,
     number_of,
     quartiles,
     written,
 )
+from federation.statuses import DOES_NOT_APPLY, MISSING, NOISY
 from node.access.permissions import Actor, check_permission
 from node.context import Node
 from node.exchange.models import SharedFigure
@@ -46,20 +46,12 @@ from node.stream.models import Federation
 from node.stream.peers import list_peers
 from node.stream.sealed import own_member
 from node.stream.service import find_federation
-from node.stream.standing import is_active
+from node.stream.standing import is_active, reports
+from node.totals.service import load_exact
 
 STAFF_TOTAL = "MEM_STAFF_CNT"  # whose total says how many persons a node speaks for
 Table = tuple[str, ...]
 
-STATUS_TEXTS: Mapping[str, Text] = {
-    VALUE: Text("数值", "value"),
-    LOWER_BOUND: Text("下限（含不公开部分）", "lower bound (a part is withheld)"),
-    PARTIAL: Text("仅已公布者", "only those who published"),
-    WITHHELD: Text("不公开", "withheld"),
-    MISSING: Text("缺报", "missing"),
-    DOES_NOT_APPLY: Text("不适用", "not applicable"),
-    NOT_COMBINED: Text("不汇总", "not combined"),
-}
 BELOW, WITHIN, ABOVE = "below", "within", "above"
 PLACE_TEXTS: Mapping[str, Text] = {
     BELOW: Text("低于四分位区间", "below the band"),
@@ -81,6 +73,8 @@ class NodeFigure:
     denominator: int | None
     record_id: str
     revision: int
+    method: str = ""  # by which it was moved by chance
+    error: str = ""  # the standard error then, in the unit of `value`
 
     def as_json(self) -> dict[str, Any]:
         """Return it for scripts."""
@@ -114,6 +108,8 @@ class ViewRow:
     own: NodeFigure | None
     band: ShownBand | None
     nodes: tuple[NodeFigure, ...]
+    error: str
+    methods: tuple[str, ...]  # by which parts of it were moved by chance
     sources: tuple[str, ...]  # ids of the records that the figure rests on
 
     def as_json(self, *, sources: bool = False) -> dict[str, Any]:
@@ -125,6 +121,7 @@ class ViewRow:
             "dims": dict(self.dims),
             "value": self.value,
             "status": self.status,
+            **({"methods": list(self.methods), "error": self.error} if self.methods else {}),
             **rate,
             "coverage": vars(self.coverage),
             "own": self.own.as_json() if self.own else None,
@@ -157,6 +154,7 @@ class _Members:
     own: str
     persons: Mapping[str, int]
     level: Callable[[Indicator], str]  # at which the grants let this node read: `nodes`, `totals`, "" its own alone
+    exact: Mapping[Name, Exact]  # totals of secret sums, of the period that is looked at
 
 
 def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: Iterable[Table] | None = ((),)) -> View:
@@ -175,7 +173,8 @@ def read_view(node: Node, actor: Actor, indicator: str, period: str, *, tables: 
         wanted = (defined.code, STAFF_TOTAL)
         figures = load_shared(session, federation.id, names, label, wanted) if federation else []
         level = _levels(session, node, federation)
-    members = _Members(names, node.node_id, _persons(figures), level)
+        exact = load_exact(session, node, label)
+    members = _Members(names, node.node_id, _persons(figures), level, exact)
     mine = [figure for figure in figures if figure.indicator == defined.code]
     cells = [cell for table in chosen for cell in _cells(catalogue, defined, table)]
     told = {figure.origin for figure in mine if figure.status != "O"}
@@ -193,7 +192,8 @@ def read_rollup(node: Node, actor: Actor, period: str) -> list[ViewRow]:
         names = _expected(session, node, federation)
         figures = load_shared(session, federation.id, names, label) if federation else []
         level = _levels(session, node, federation)
-    members = _Members(names, node.node_id, _persons(figures), level)
+        exact = load_exact(session, node, label)
+    members = _Members(names, node.node_id, _persons(figures), level, exact)
     by_indicator: dict[str, list[SharedFigure]] = {}
     for figure in figures:
         by_indicator.setdefault(figure.indicator, []).append(figure)
@@ -261,9 +261,10 @@ def _expected(session: Session, node: Node, federation: Federation | None) -> di
     names = {
         peer.id: peer.name
         for peer in list_peers(session, federation.id)
-        if is_active(peer, node.clock()) and peer.id not in {federation.hub_id, node.node_id}
+        if is_active(peer, node.clock()) and reports(peer) and peer.id not in {federation.hub_id, node.node_id}
     }
-    own = {} if federation.hub_id == node.node_id else {node.node_id: node.settings.node.name}
+    told = federation.hub_id != node.node_id and AGGREGATOR not in own_member(session, node, federation).groups
+    own = {node.node_id: node.settings.node.name} if told else {}
     return own | names
 
 
@@ -278,7 +279,7 @@ def _levels(session: Session, node: Node, federation: Federation | None) -> Call
 
 def _persons(figures: list[SharedFigure]) -> dict[str, int]:
     totals = [figure for figure in figures if (figure.indicator, figure.dims) == (STAFF_TOTAL, "")]
-    return {figure.origin: int(figure.value) for figure in totals if figure.status == "A"}
+    return {figure.origin: int(figure.value) for figure in totals if figure.status == REPORTED and not figure.method}
 
 
 def _cells(catalogue: Catalogue, indicator: Indicator, table: Table) -> list[str]:
@@ -319,6 +320,8 @@ def _row(
     dims = read_dims(cell)
     parts = [_part(figure) for figure in figures]
     combined = combine(indicator.rollup, parts, members.names, members.persons)
+    if (exact := members.exact.get((indicator.code, cell))) and members.level(indicator):
+        combined = complete(combined, parts, exact, members.persons)
     nodes = tuple(_node_figure(indicator, figure, members) for figure in figures)
     own = next((node for node in nodes if node.own), None)
     return ViewRow(
@@ -334,6 +337,8 @@ def _row(
         own,
         _band(indicator, parts, members.own),
         nodes,
+        _error(indicator, combined),
+        tuple(sorted({node.method for node in nodes if node.method and node.value is not None})),
         tuple(sorted({node.record_id for node in nodes if node.status != MISSING})),
     )
 
@@ -346,22 +351,32 @@ def _without_nodes(row: ViewRow) -> ViewRow:
 
 def _part(figure: SharedFigure) -> Part:
     value = Decimal(figure.value) if figure.value else None
-    return Part(figure.origin, figure.status, value, figure.numerator, figure.denominator)
+    variance = Decimal(figure.variance) if figure.variance and figure.status == REPORTED else None
+    return Part(figure.origin, figure.status, value, figure.numerator, figure.denominator, variance)
 
 
 def _node_figure(indicator: Indicator, figure: SharedFigure, members: _Members) -> NodeFigure:
     nobody = indicator.rollup == RATIO and figure.denominator == 0
+    word = NOISY if figure.method and figure.status == REPORTED else WORDS[figure.status]
     return NodeFigure(
         figure.origin,
         members.names[figure.origin],
         figure.origin == members.own,
-        DOES_NOT_APPLY if nobody else WORDS[figure.status],
+        DOES_NOT_APPLY if nobody else word,
         _shown(indicator, _part(figure)),
         figure.numerator,
         figure.denominator,
         figure.record_id,
         figure.revision,
+        figure.method or "",
+        _error(indicator, _part(figure)),
     )
+
+
+def _error(indicator: Indicator, figure: Part | Combined) -> str:
+    """Return the standard error of a figure in the unit in which it is shown, "" where chance had no part in it."""
+    error = expected_error(figure)
+    return "" if error is None else f"{error * (100 if indicator.is_percent else 1):.1f}"
 
 
 def _shown(indicator: Indicator, figure: Part | Combined) -> int | str | None:

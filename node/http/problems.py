@@ -32,6 +32,7 @@ _STATUS = {
     "request-outdated": 409,
     "request-replayed": 409,
     "request-malformed": 400,
+    "server-busy": 503,
     "token-missing": 401,
     "token-unknown": 401,
     "sign-in-failed": 401,

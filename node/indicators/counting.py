@@ -6,7 +6,7 @@ does not grow with the catalogue.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -40,22 +40,31 @@ def _dimensions(catalogue: Catalogue, indicators: Iterable[Indicator]) -> dict[t
 
 
 def build_statement(
-    catalogue: Catalogue, subject: str, event: str, indicators: Sequence[Indicator], period: Period, known_at: int
+    catalogue: Catalogue,
+    subject: str,
+    event: str,
+    indicators: Sequence[Indicator],
+    period: Period,
+    known_at: int,
+    *,
+    by_person: bool = False,
 ) -> Select[Any]:
-    """Return the aggregate of one pass: its dimensions, then one sum an indicator."""
+    """Return the aggregate of one pass: its dimensions, with `by_person` whose they are, then one sum an indicator."""
     dimensions = _dimensions(catalogue, indicators)
     shared = [part for part in indicators[0].filters if all(part in other.filters for other in indicators)]
     values = [
         dimension_value(field, catalogue.codelists[codelist], period).label(f"d{place}")
         for place, (field, codelist) in enumerate(dimensions)
     ]
+    if by_person:
+        values.append((STAFF if subject == "staff" else MEMBER).c.person_id.label("person"))
     for place, indicator in enumerate(indicators):
         rest = [holds(part, period) for part in indicator.filters if part not in shared]
         value = measure_value(indicator)
         values.append((case((and_(*rest), value), else_=0) if rest else value).label(f"n{place}"))
     rows = _rows(subject, event, period, known_at, values).where(*(holds(part, period) for part in shared))
     found = rows.subquery()
-    groups = [found.c[f"d{place}"] for place in range(len(dimensions))]
+    groups = [found.c[f"d{place}"] for place in range(len(dimensions))] + ([found.c.person] if by_person else [])
     sums = [func.sum(found.c[f"n{place}"]) for place in range(len(indicators))]
     return select(*groups, *sums).group_by(*groups)
 
@@ -89,17 +98,55 @@ def count(session: Session, catalogue: Catalogue, period: Period, known_at: int)
     for (subject, event), indicators in passes_of(catalogue).items():
         statement = build_statement(catalogue, subject, event, indicators, period, known_at)
         rows = session.connection().execute(statement).fetchall()
-        dimensions = _dimensions(catalogue, indicators)
-        columns = list(zip(*rows, strict=True)) or [()] * (len(dimensions) + len(indicators))
-        by_dimension = {
-            which: _known(column, dimension)
-            for (which, dimension), column in zip(dimensions.items(), columns, strict=False)
-        }
-        for indicator, numbers in zip(indicators, columns[len(dimensions) :], strict=True):
-            found[indicator.code] = {
-                table: _margin(catalogue, indicator, table, by_dimension, numbers) for table in indicator.tables
-            }
+        columns = list(zip(*rows, strict=True))
+        found |= _tables_of(catalogue, indicators, columns, len(columns) - len(indicators))
     return found
+
+
+def count_keys(
+    session: Session,
+    catalogue: Catalogue,
+    period: Period,
+    known_at: int,
+    codes: Collection[str],
+    key_of: Callable[[str], int],
+) -> dict[tuple[str, str], int]:
+    """Return the sum of the keys of the persons in each cell (indicator, dims key) of these counted indicators."""
+    found: dict[str, Cells] = {}
+    for (subject, event), passed in passes_of(catalogue).items():
+        indicators = [indicator for indicator in passed if indicator.code in codes]
+        if not indicators:
+            continue
+        statement = build_statement(catalogue, subject, event, indicators, period, known_at, by_person=True)
+        columns = list(zip(*session.connection().execute(statement).fetchall(), strict=True))
+        if columns:
+            place = len(columns) - len(indicators) - 1
+            keys = list(map(key_of, columns[place]))
+            sums = [[key * number for key, number in zip(keys, row, strict=True)] for row in columns[place + 1 :]]
+            columns = [*columns[:place], *map(tuple, sums)]
+        found |= _tables_of(catalogue, indicators, columns, len(columns) - len(indicators))
+    return {
+        (code, key): number for code, cells in found.items() for rows in cells.values() for key, number in rows.items()
+    }
+
+
+def _tables_of(
+    catalogue: Catalogue, indicators: Sequence[Indicator], columns: Sequence[Sequence[Any]], first: int
+) -> dict[str, Cells]:
+    """Return the tables of a pass: its dimensions stand in the columns, from `first` on a number an indicator."""
+    dimensions = _dimensions(catalogue, indicators)
+    if not columns:
+        columns, first = [()] * (len(dimensions) + len(indicators)), len(dimensions)
+    by_dimension = {
+        which: _known(column, dimension)
+        for (which, dimension), column in zip(dimensions.items(), columns, strict=False)
+    }
+    return {
+        indicator.code: {
+            table: _margin(catalogue, indicator, table, by_dimension, numbers) for table in indicator.tables
+        }
+        for indicator, numbers in zip(indicators, columns[first:], strict=True)
+    }
 
 
 def _known(column: Sequence[Any], dimension: Dimension) -> list[str]:

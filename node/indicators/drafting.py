@@ -25,6 +25,7 @@ from node.indicators.gate import (
     new_publication,
     protect_figures,
 )
+from node.indicators.noise import Frame, Moved, move_figures
 from node.indicators.service import is_over
 from node.intake.models import DataChange
 
@@ -53,6 +54,7 @@ class Order:
     reason: str = ""
     expected: Sequence[str] = ()
     coarser: bool = False
+    revision: int = 1
 
 
 def draft_contents(
@@ -69,15 +71,17 @@ def draft_contents(
     Raise InputRefused where nothing can be computed, or where the difference to what is public would tell too much.
     """
     header = _header(session, node, catalogue, period, order.known_at, order.reason)
+    frame = Frame(period, order.known_at, order.revision, header["minimum_cell"])
+    moved = move_figures(session, node, catalogue, frame, figures)
     silent: set[Name] = set()
     while True:
-        drafts = _protected(node, catalogue, period, figures, past, silent, header, order.expected)
-        moved = _small_moves(catalogue, past, period, drafts, counts_of(figures))
-        hushed = silent | {name for code, letters in moved for name in _cells_with(catalogue, code, letters)}
-        if not moved:
+        drafts = _protected(node, catalogue, period, figures, moved, past, silent, header, order.expected)
+        tells = _small_moves(catalogue, past, period, drafts, counts_of(figures))
+        hushed = silent | {name for code, letters in tells for name in _cells_with(catalogue, code, letters)}
+        if not tells:
             return drafts
         if not order.coarser or hushed == silent:
-            raise _tells(moved, coarser=order.coarser)
+            raise _tells(tells, coarser=order.coarser)
         silent = hushed
 
 
@@ -95,15 +99,23 @@ def _protected(
     catalogue: Catalogue,
     period: Period,
     figures: Figures,
+    moved: Mapping[str, Moved],
     past: Sequence[Publication],
     silent: Collection[Name],
     header: Mapping[str, Any],
     expected: Sequence[str],
 ) -> dict[str, Draft]:
     privacy = node.settings.privacy
-    new = new_publication(figures, period, header["known_at"]["number"], privacy)
+    new = new_publication(figures, period, header["known_at"]["number"], privacy, moved=moved)
     decision = protect_figures(
-        catalogue, figures, new, node.derived_key("ties"), past=past, silent=silent, insiders=privacy.insiders
+        catalogue,
+        figures,
+        new,
+        node.derived_key("ties"),
+        past=past,
+        silent=silent,
+        insiders=privacy.insiders,
+        moved=moved,
     )
     told = {
         name: items
@@ -112,7 +124,11 @@ def _protected(
     }
     if not told:
         raise _nothing(period)
-    return {name: _draft(catalogue, {"dataflow": name, **header}, items, decision) for name, items in told.items()}
+    noise = {name: {"noise": dict(one.noise)} for name, one in moved.items()}
+    return {
+        name: _draft(catalogue, {"dataflow": name, **header, **noise.get(name, {})}, items, decision)
+        for name, items in told.items()
+    }
 
 
 def _small_moves(
@@ -179,7 +195,7 @@ def _draft(catalogue: Catalogue, header: Mapping[str, Any], items: Sequence[Obse
             **_left_open(catalogue, item, decision),
         }
         for item in items
-        if item.status in {WITHHELD, MISSING}
+        if item.status in {WITHHELD, MISSING} or item.told
     }
     content = dump_document({**header, "observations": observations})
     return Draft(content, json.dumps(inner, sort_keys=True), len(decision.lost))

@@ -6,20 +6,24 @@ hang together stands in `federation.publications` and `federation.linkage`, the 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from federation.catalogue import Catalogue, Indicator, dims_key
-from federation.disclosure import HELD, TOO_SMALL, Cell, Key, protect
+from federation.disclosure import HELD, PROTECTS, TOO_SMALL, Cell, Key, protect
 from federation.linkage import join_new
+from federation.noisy import find_narrowing
 from federation.periods import Period
-from federation.publications import Name, Publication, cells_of, released_indicators
+from federation.publications import Name, Publication, cells_of, counts_behind, released_indicators
 from node.config import PrivacySection
 from node.indicators.compute import MISSING, NOT_APPLICABLE, VALUE
 from node.indicators.models import Figure
+from node.indicators.noise import Moved
 
 WITHHELD = "Q"  # SDMX CL_OBS_STATUS, beside those of a figure
+NARROWS = "noise-narrows"  # why a moved figure stays back
 NEW = "new"  # the release that is being prepared, among those of the past
 
 Figures = Mapping[str, Mapping[str, Figure]]
@@ -34,12 +38,15 @@ class Observation:
     status: str
     figure: Figure | None = None
     reason: str = ""  # why it is withheld; never leaves the node
+    told: tuple[int, ...] = ()  # what is told instead of the figure: a count, or denominator and numerator
 
     def as_json(self, *, is_ratio: bool) -> dict[str, Any]:
         """Return what stands on the wire: nothing but the status where there is no value."""
         told: dict[str, Any] = {"indicator": self.indicator, "dims": dict(self.dims), "status": self.status}
         if self.status != VALUE or self.figure is None:
             return told
+        if self.told:
+            return told | dict(zip(("denominator", "numerator") if is_ratio else ("value",), self.told, strict=True))
         if is_ratio:
             return told | {"numerator": self.figure.numerator, "denominator": self.figure.denominator}
         text = self.figure.value
@@ -56,11 +63,27 @@ class Decision:
 
 
 def new_publication(
-    figures: Figures, period: Period, known_at: int, settings: PrivacySection, *, provisional: bool = False
+    figures: Figures,
+    period: Period,
+    known_at: int,
+    settings: PrivacySection,
+    *,
+    provisional: bool = False,
+    moved: Mapping[str, Moved] = MappingProxyType({}),
 ) -> Publication:
-    """Return a release about which nothing is decided yet."""
+    """Return a release about which nothing is decided yet. `moved`: the dataflows of it that are told with noise."""
     minimum = {"S0": 0, "S1": settings.minimum_cell, "S2": settings.minimum_cell_s2}
-    return Publication(NEW, period, known_at, minimum, counts_of(figures), provisional=provisional)
+    between = {name: found for one in moved.values() for name, found in one.between.items()}
+    return Publication(
+        NEW,
+        period,
+        known_at,
+        minimum,
+        counts_of(figures),
+        provisional=provisional,
+        between=between,
+        moved=frozenset(moved),
+    )
 
 
 def counts_of(figures: Figures) -> dict[Name, int]:
@@ -82,6 +105,7 @@ def protect_figures(
     past: Sequence[Publication] = (),
     silent: Collection[Name] = (),
     insiders: int = 0,
+    moved: Mapping[str, Moved] = MappingProxyType({}),
 ) -> Decision:
     """Return what each dataflow of a period says, protected all together and with everything in `past`.
 
@@ -93,11 +117,35 @@ def protect_figures(
     cells = [_weighed(cell, past) for cell in problem.cells]
     protection = protect(cells, problem.relations, tie_key, problem.links, silent=hushed, insiders=insiders)
     reasons = {_name(key): reason for key, reason in protection.withheld.items()}
+    back = dict.fromkeys(silent, PROTECTS)
+    back |= {_name(key): NARROWS for key in find_narrowing(problem, NEW, protection.withheld, insiders)}
     flows: dict[str, list[Observation]] = defaultdict(list)
     for indicator in released_indicators(catalogue, new.period.frequency):
-        flows[indicator.dataflow] += _observe(catalogue, indicator, figures, reasons)
+        noise = moved.get(indicator.dataflow)
+        flows[indicator.dataflow] += (
+            _observe(catalogue, indicator, figures, reasons)
+            if noise is None
+            else map(noisily(indicator, noise, back), _observe(catalogue, indicator, figures, {}))
+        )
     ranges = {_name(key): found for key, found in protection.ranges.items() if key[0] == NEW}
     return Decision(flows, ranges, protection.lost)
+
+
+def noisily(indicator: Indicator, noise: Moved, back: Mapping[Name, str]) -> Callable[[Observation], Observation]:
+    """Return what puts into an observation of an indicator what is told of it instead of its figure."""
+
+    def move(item: Observation) -> Observation:
+        if item.status not in {VALUE, NOT_APPLICABLE}:
+            return item
+        names = [(code, dims_key(item.dims)) for code in counts_behind(indicator)]
+        reason = next((back[name] for name in names if name in back), "")
+        if reason:
+            return replace(item, status=WITHHELD, reason=reason)
+        told = tuple(noise.told.get(name, 0) for name in names)  # what the definitions make zero is not moved
+        nobody = len(told) > 1 and not told[0]
+        return replace(item, status=NOT_APPLICABLE, told=()) if nobody else replace(item, status=VALUE, told=told)
+
+    return move
 
 
 def _name(key: Key) -> Name:

@@ -86,3 +86,16 @@ class LedgerEntry(SQLModel, table=True):
     published: int  # cells with a value
     withheld: int
     content_sha256: str
+
+
+class NoiseDraw(SQLModel, table=True):
+    """Noise that was drawn for a release, and what it takes of each person's budget. Never sent."""
+
+    __tablename__ = "noise_draw"
+    dataflow: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True)
+    year: str = Field(index=True)  # union year in which the period ends
+    epsilon: str  # a decimal
+    noise: str  # JSON: `indicator|dims` -> what is added
+    at: datetime = Field(sa_type=UtcDateTime)

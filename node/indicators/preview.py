@@ -14,14 +14,17 @@ from sqlmodel import Session
 from federation.catalogue import Catalogue, Indicator, dims_key, load_catalogue, read_dims
 from federation.documents import read_object
 from federation.periods import read_period
+from federation.protection import PRIVACY
 from node.access.models import Account
 from node.access.permissions import Actor, may
 from node.context import Node
 from node.db import last_number
 from node.indicators.addressees import Addressee, list_addressees
+from node.indicators.budget import Spent, load_spent, year_of
 from node.indicators.compute import VALUE
 from node.indicators.gate import WITHHELD
 from node.indicators.models import Release, ReleaseItem
+from node.indicators.noise_choice import agreed_protection
 from node.indicators.release import find_record, get_release, list_items
 from node.stream.service import read_content
 
@@ -44,6 +47,7 @@ class Cell:
     before: str
     last: str = ""
     range: str = ""
+    moved: bool = False  # what goes out was moved by chance
 
     @property
     def is_new(self) -> bool:
@@ -68,6 +72,7 @@ class Flow:
     digest: str
     record_id: str
     tables: tuple[Table, ...]
+    noise: Mapping[str, Any]  # what the release says of it; empty where nothing is moved
 
     def count(self, status: str) -> int:
         """Return how many cells have a status."""
@@ -86,6 +91,7 @@ class Preview:
     inside: bool  # whether the numbers behind withheld cells are in it
     addressees: tuple[Addressee, ...] = ()  # where the node is in several federations
     last_period: str = ""  # the one before, where it was published
+    budget: Spent | None = None  # of the year, where any of it is told with differential privacy
 
     def since_last(self) -> tuple[int, int]:
         """Return how many cells are told now and were not last time, and the other way round."""
@@ -128,11 +134,13 @@ class Preview:
             },
             **({"federations": [vars(one) for one in self.addressees]} if self.addressees else {}),
             "lost": release.lost,
+            **({"budget": self.budget.as_json()} if self.budget else {}),
             "visible_share": None if self.visible_share is None else round(self.visible_share, 4),
             "dataflows": [
                 {
                     "dataflow": flow.dataflow,
                     "digest": flow.digest,
+                    **({"noise": dict(flow.noise)} if flow.noise else {}),
                     "record": flow.record_id,
                     "observations": sum(len(table.cells) for table in flow.tables),
                     "withheld": flow.count(WITHHELD),
@@ -164,7 +172,13 @@ def preview(session: Session, node: Node, actor: Actor, release_id: str) -> Prev
     prepared_by, approved_by = (account.name if account else "" for account in names)
     newer = release.known_at < last_number(session, "data")
     addressees = list_addressees(session, node, release, items)
-    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees, last if told_last else "")
+    budget = _budget(session, release) if any(flow.noise.get("method") == PRIVACY for flow in flows) else None
+    told = last if told_last else ""
+    return Preview(release, flows, prepared_by, approved_by, newer, inside, addressees, told, budget)
+
+
+def _budget(session: Session, release: Release) -> Spent:
+    return load_spent(session, year_of(read_period(release.period)), agreed_protection(session).year_epsilon)
 
 
 def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, inside: bool) -> Flow:
@@ -174,8 +188,10 @@ def _flow(session: Session, node: Node, release: Release, item: ReleaseItem, *, 
     earlier = find_record(session, node, f"{item.dataflow}/{read_period(release.period).previous()}")
     last = _by_place(read_content(earlier)["observations"]) if earlier else {}
     explained = json.loads(item.explanation) if inside else {}
-    tables = tuple(_tables(catalogue, read_object(item.content)["observations"], explained, before, last))
-    return Flow(item.dataflow, item.digest, item.record_id, tables)
+    content = read_object(item.content)
+    noise = content.get("noise", {})
+    tables = tuple(_tables(catalogue, content["observations"], explained, before, last, moved=bool(noise)))
+    return Flow(item.dataflow, item.digest, item.record_id, tables, noise)
 
 
 def _by_place(observations: list[Told]) -> dict[str, Told]:
@@ -188,6 +204,8 @@ def _tables(
     explained: Mapping[str, Told],
     before: Mapping[str, Told],
     earlier: Mapping[str, Told],
+    *,
+    moved: bool,
 ) -> Iterator[Table]:
     """Cut the observations of a dataflow into tables; they stand table by table."""
     grouped: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
@@ -205,6 +223,7 @@ def _tables(
             "" if last is None else number_of(last) or last["status"],
             str(earlier.get(place, {}).get("status", "")),
             range_of(why),
+            moved and told["status"] == VALUE,
         )
         grouped.setdefault((told["indicator"], tuple(dims)), []).append(cell)
     for (code, letters), cells in grouped.items():

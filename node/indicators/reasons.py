@@ -39,6 +39,7 @@ _SENTENCES: Mapping[str, Text] = {
     "nobody": Text("分母为零，不适用", "there is nobody to divide by"),
     "too-small": Text("人数过少", "too few persons"),
     "protects": Text("保护相邻单元格", "protects another cell"),
+    "noise-narrows": Text("加噪后的数字合在一起仍会透露", "figures with noise would tell it together"),
 }
 
 

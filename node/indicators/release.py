@@ -17,14 +17,16 @@ from sqlmodel import Session, col, select
 
 from federation.catalogue import load_catalogue
 from federation.documents import read_object, sha256_hex
-from federation.errors import Conflict, InputRefused, NotPermitted
+from federation.errors import Conflict, GonghuiError, InputRefused, NotPermitted, Text
 from federation.keys import new_identifier
 from federation.periods import YEAR, Period, read_period
+from federation.protection import schema_of
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
 from node.db import last_number, lock_number
 from node.indicators.addressees import list_due
+from node.indicators.budget import check_budget
 from node.indicators.compute import compute_figures, load_figures
 from node.indicators.drafting import Draft, Order, draft_contents
 from node.indicators.frozen import check_not_frozen
@@ -36,7 +38,7 @@ from node.indicators.texts import STATE
 from node.stream.models import Federation, StoredRecord
 from node.stream.service import append_record
 
-KIND, SCHEMA = "release", "release.v1"
+KIND = "release"
 DRAFT, APPROVED, WITHDRAWN, SUPERSEDED = "draft", "approved", "withdrawn", "superseded"
 # (state now, what is asked) -> state then; what is missing is refused
 TRANSITIONS = {
@@ -68,11 +70,13 @@ def prepare(
         check_not_frozen(session, node, period.label)
         published = find_published(session, period.label)
         _check_reason(published, reason)
+        revision = published.revision + 1 if published else 1
+        check_budget(session, load_catalogue(), period, revision)
         known_at, at = last_number(session, "data"), node.clock()
         figures = load_figures(session, compute_figures(session, period, known_at, at))
         expected = [item.dataflow for item in _items(session, published)] if published else []
         past = load_past(session, node, load_catalogue(), at)
-        order = Order(known_at, reason, expected, coarser)
+        order = Order(known_at, reason, expected, coarser, revision)
         drafts = draft_contents(session, node, load_catalogue(), period, figures, past.publications, order)
         if published is not None:
             _check_news(session, published, drafts)
@@ -81,7 +85,7 @@ def prepare(
         release = Release(
             id=new_identifier("r"),
             period=period.label,
-            revision=published.revision + 1 if published else 1,
+            revision=revision,
             known_at=known_at,
             past=past.digest,
             reason=reason,
@@ -289,8 +293,23 @@ def _check_second_person(node: Node, actor: Actor, release: Release) -> None:
 
 
 def _publish(session: Session, node: Node, release: Release, item: ReleaseItem, take: Take) -> list[StoredRecord]:
-    """Sign one dataflow in each federation that is to get it: the same bytes, a record for each."""
-    return [_publish_in(session, node, one, release, item, take) for one in list_due(session, node, item)]
+    """Sign one dataflow in each federation that is to get it: the same bytes, a record for each.
+
+    Where one of several cannot get it, nobody does, and the error says which and how the others get it.
+    """
+    records, due = [], list_due(session, node, item)
+    for one in due:
+        try:
+            records.append(_publish_in(session, node, one, release, item, take))
+        except GonghuiError as error:
+            if len(due) > 1:
+                said, name = error.text, f"{one.name} ({one.id})"
+                error.text = Text(
+                    f"{said.zh}（{name}；先发给其他联合体：gonghui --federation 名称 release approve …）",
+                    f"{said.en} ({name}; to the others first: `gonghui --federation NAME release approve ...`)",
+                )
+            raise
+    return records
 
 
 def _publish_in(
@@ -300,6 +319,7 @@ def _publish_in(
     subject = f"{item.dataflow}/{release.period}"
     stream = item.dataflow.partition(".")[2]
     before = find_record(session, node.within(federation.id), subject)
+    content = read_object(item.content)
     record = append_record(
         session,
         node,
@@ -309,10 +329,10 @@ def _publish_in(
         subject=subject,
         revision=before.revision + 1 if before else 1,
         supersedes=before.id if before else "",
-        schema=SCHEMA,
+        schema=schema_of(content),
         content=item.content,
     )
-    take(session, record, read_object(item.content))
+    take(session, record, content)
     enter_record(session, record)
     session.add(
         ReleaseRecord(release_id=release.id, dataflow=item.dataflow, federation=federation.id, record_id=record.id)

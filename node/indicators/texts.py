@@ -1,12 +1,13 @@
 """What states of releases and statuses of observations are called for people."""
 
 from federation.errors import Text
+from federation.rollup import NO_REPORT, REPORTED, WORDS
+from federation.statuses import STATUSES
 
 STATUS = {
-    "A": Text("已公开", "published"),
-    "O": Text("无数据", "missing"),
-    "M": Text("不适用", "not applicable"),
-    "Q": Text("不公开", "withheld"),
+    **{code: STATUSES[word].name for code, word in WORDS.items()},
+    REPORTED: Text("已公开", "published"),
+    NO_REPORT: Text("无数据", "missing"),
 }
 STATE = {
     "draft": Text("待审批", "waiting for approval"),

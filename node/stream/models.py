@@ -328,6 +328,7 @@ class OriginBreak(SQLModel, table=True):
     first_envelope: bytes  # what showed `before`: both together are the evidence
     envelope: bytes
     found_at: datetime = Field(sa_type=UtcDateTime)
+    shown: bool = False  # what was given up of a stream is among the statements that its readers are shown
 
 
 class WitnessAsk(SQLModel, table=True):

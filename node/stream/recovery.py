@@ -5,6 +5,8 @@ Whoever signs sequence 8 a second time contradicts itself for ever. So a node th
     learns it   from the high-water file beside its key (`node.mark`: the last sequence and id of each own stream,
                 written when the commit is done), from the command `gonghui sync recover`, or from a peer that shows
                 it its own signed records; what somebody merely claims counts for nothing
+                nor does what is signed with a key that a list calls ours and that we never had, or that was revoked:
+                a parent, or a thief, could else stop us and write into our past
     waits       stream by stream, until each reader it sends that stream to has answered, over whatever way: in the
                 answer to `ping`, or in a manifest made after the reader took the parcel that asked; other work goes on
     takes back  its own records from them, verified like any others, and then goes on where it was
@@ -19,13 +21,15 @@ from sqlalchemy import BigInteger, bindparam
 from sqlalchemy import select as core_select
 from sqlmodel import Field, Session, SQLModel, col, delete, func, select
 
+from federation.envelope import read_envelope
 from federation.errors import Conflict
 from federation.generations import first_of, generation_of
+from federation.keys import Member
 from node.context import Node
 from node.db import Counter, UtcDateTime
 from node.prepared import Prepared
 from node.stream.marks import Head, check_same_machine, find_mark, load_marks
-from node.stream.models import Federation, Peer, StoredRecord
+from node.stream.models import Federation, OwnCheckpoint, Peer, StoredRecord
 
 COMMAND, MARK, PEER = "command", "mark", "peer"
 LEAP = 1_000_000  # positions: beyond what any reader can have seen of a log whose end was lost
@@ -123,6 +127,18 @@ def begin(session: Session, node: Node, federation_id: str, cause: str, *, anew:
         counter.value += LEAP
         session.add(counter)
     session.flush()
+
+
+def may_tell(session: Session, node: Node, signer: Member) -> bool:
+    """Tell whether what was signed in our name with this key, and we lack, says that we were restored.
+
+    Our own checkpoints show which keys we had: nobody else writes them. Once it is known that we were restored, what
+    we lost may be of any key that the list calls ours.
+    """
+    if signer.key.keyid == node.signer.public_key.keyid or is_recovering(session, signer.federation):
+        return True
+    signed = session.exec(select(OwnCheckpoint.envelope)).all()
+    return signer.revoked_at is None and any(signer.key.keyid in read_envelope(one).keyids for one in signed)
 
 
 def is_recovering(session: Session, federation_id: str) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import col
 
+from federation.roll import AGGREGATOR
 from node.stream.models import Peer
 
 ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked"  # of peers and of their keys
@@ -16,6 +17,11 @@ ACTIVE, SUSPENDED, RETIRED, REVOKED = "active", "suspended", "retired", "revoked
 def is_active(peer: Peer, now: datetime) -> bool:
     """Tell whether the peer is an active member at `now`."""
     return counts(peer.status, peer.held_from, peer.held_until, now)
+
+
+def reports(peer: Peer) -> bool:
+    """Tell whether figures are expected of the peer: it is no hub, and not the second body of exact totals."""
+    return not peer.is_hub and AGGREGATOR not in peer.groups.split()
 
 
 def active_at(now: datetime) -> ColumnElement[bool]:

@@ -1,19 +1,21 @@
 """Records of kind `sum`: reading what was said of a family, and saying the next step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from federation.documents import dump_document
 from federation.errors import Conflict, InputRefused
 from federation.family import find_family
 from federation.grants import ALL
-from federation.rounds import AGGREGATOR, KIND, SCHEMA, Board, Said, subject_of
+from federation.roll import AGGREGATOR
+from federation.rounds import ANNOUNCE, COHORT, GIVE_UP, KIND, SCHEMA, TOTAL, VERIFY, Board, Said, subject_of
 from node.context import Node
 from node.stream.models import Peer, StoredRecord
 from node.stream.sealed import own_member
-from node.stream.service import CURRENT, append_record, get_home, read_content
+from node.stream.service import CURRENT, append_record, find_federation, get_home, read_content
 
 
 def take_sum(session: Session, record: StoredRecord, content: dict[str, Any]) -> None:  # noqa: ARG001
@@ -41,14 +43,33 @@ def find_second(session: Session, node: Node) -> str:
     return found.pop()
 
 
+def is_spoken_of(session: Session, node: Node) -> bool:
+    """Tell whether anybody has said a word of totals in this node's federation."""
+    home = find_federation(session, node)
+    if home is None:
+        return False
+    words = select(StoredRecord.id).where(StoredRecord.federation == home.id, StoredRecord.kind == KIND)
+    return session.exec(words.limit(1)).first() is not None
+
+
 def load_board(session: Session, node: Node, family: str) -> Board:
     """Return all that was said of a family, in the order in which each origin said it."""
     find_family(family)
-    home = get_home(session, node)
+    return _load(session, node, family, f"{family}/")
+
+
+def load_outcome(session: Session, node: Node, family: str, period: str) -> Board:
+    """Return of what was said only what a period's outcome rests on: no share, no partial sum."""
+    steps = [f"/{step}" for step in (COHORT, ANNOUNCE, TOTAL, VERIFY, GIVE_UP)]
+    return _load(session, node, family, f"{family}/{period}/", steps)
+
+
+def _load(session: Session, node: Node, family: str, under: str, endings: Sequence[str] = ("",)) -> Board:
+    home, subject = get_home(session, node), col(StoredRecord.subject)
     records = session.exec(
         select(StoredRecord)
         .where(StoredRecord.federation == home.id, StoredRecord.kind == KIND, StoredRecord.state == CURRENT)
-        .where(StoredRecord.stream == ALL, col(StoredRecord.subject).startswith(f"{family}/"))
+        .where(StoredRecord.stream == ALL, subject.startswith(under), or_(*(subject.endswith(e) for e in endings)))
         .order_by(col(StoredRecord.origin), col(StoredRecord.sequence))
     ).all()
     return Board(family, home.hub_id, find_second(session, node), map(_said, records))

@@ -68,6 +68,13 @@ def choose_layout(family: str, period: str, released: Released, nodes: Iterable[
             f"{len(missing)} nodes have not released this period.",
             missing=len(missing),
         )
+    told = find_family(family).tables
+    if any(code in told for one in released.by_node.values() for code, _ in one.between):
+        raise Conflict(
+            "family-noisy",
+            "本族的数据流按名录约定加噪发布，加噪的数字不能与精确合计相互核对，因此不作精确合计。",
+            "This family's dataflow is released with noise, which cannot be held against exact totals; there are none.",
+        )
     return _layout(family, period, released)
 
 

@@ -5,24 +5,24 @@ Everything is worked out anew from the records (`turns`), so a crash between two
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, select
 
 from federation.catalogue import load_catalogue
 from federation.cohort import Cohort, cut_blocks, read_cohort
-from federation.errors import Conflict, GonghuiError, NotPermitted, StorageError
+from federation.errors import Conflict, GonghuiError, NotPermitted, StorageError, TrustError
 from federation.family import (
     Family,
-    Layout,
-    check_told,
     find_family,
+    find_told,
     lay_out,
     load_families,
 )
 from federation.periods import read_period
-from federation.publications import Publication
+from federation.publications import Name
+from federation.rollup import Exact
 from federation.rounds import (
     ANNOUNCE,
     COHORT,
@@ -38,13 +38,15 @@ from federation.secretsum import (
 from node.access.permissions import Actor, check_permission
 from node.audit import write_audit
 from node.context import Node
+from node.http.problems import place_of
 from node.stream.memberlist import list_version
 from node.stream.models import Peer
 from node.stream.service import get_home
 from node.totals import vault
-from node.totals.board import find_second, load_board, say
+from node.totals.board import find_second, is_spoken_of, load_board, load_outcome, say
 from node.totals.released import choose_layout, load_released
 from node.totals.turns import Turn, announcement
+from node.totals.words import FEW, NOT_TOLD
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Standing:
     published: Mapping[tuple[str, str], int]
     withheld: tuple[tuple[str, str], ...]
     destroyed: bool = False  # the round's keys, by the signed word of both aggregators
+    unopened: Mapping[Name, str] = field(default_factory=dict)  # of the family, why not summed
 
     def as_json(self) -> dict[str, Any]:
         """Return it for scripts."""
@@ -70,6 +73,7 @@ class Standing:
             **vars(self),
             "published": [{"indicator": c, "dims": d, "value": v} for (c, d), v in self.published.items()],
             "withheld": [{"indicator": code, "dims": dims} for code, dims in self.withheld],
+            "unopened": [{"indicator": c, "dims": d, "why": why} for (c, d), why in self.unopened.items()],
         }
 
 
@@ -137,8 +141,11 @@ def give_up(node: Node, actor: Actor, family: str, period: str) -> None:
 def advance(node: Node) -> list[str]:
     """Say all that is this node's turn in every family of its federation; return the steps that were said.
 
-    Costs one query where nobody has ever announced a total.
+    Costs one query where nobody has ever said a word of totals.
     """
+    with node.database.read() as session:
+        if not is_spoken_of(session, node):
+            return []
     said: list[str] = []
     for family in load_families():
         while True:
@@ -174,6 +181,10 @@ class Overview:
     consenting: int
     vouched: int
     periods: tuple[Standing, ...]  # newest first
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for scripts."""
+        return {**vars(self), "family": self.family.id, "periods": [one.as_json() for one in self.periods]}
 
 
 def overview(node: Node, actor: Actor) -> list[Overview]:
@@ -214,7 +225,36 @@ def standing(session: Session, node: Node, family: str, period: str) -> Standing
         {(cell["indicator"], cell["dims"]): int(cell["value"]) for cell in told["published"]},
         tuple((code, dims) for code, dims in told["withheld"]),
         bool(attempt and board.both(DESTROY, period, attempt)),
+        _unopened(session, node, family, period, nodes, told) if total else {},
     )
+
+
+def _unopened(
+    session: Session, node: Node, family: str, period: str, nodes: list[str], total: Mapping[str, Any]
+) -> dict[Name, str]:
+    """Return which cells of a family were not summed, and why, from what the contributors have released."""
+    whole = lay_out(load_catalogue(), find_family(family), read_period(period))
+    common = find_told(whole, load_released(session, node, period, nodes).by_node.values())
+    opened = {(cell["indicator"], cell["dims"]) for cell in total["published"]} | {*map(tuple, total["withheld"])}
+    return {name: FEW if name in common else NOT_TOLD for name in whole.cells if name not in opened}
+
+
+def load_exact(session: Session, node: Node, period: str) -> dict[Name, Exact]:
+    """Return the published exact totals of a period, by cell; raise nothing where there are none."""
+    if not is_spoken_of(session, node):
+        return {}
+    found: dict[Name, Exact] = {}
+    for family in load_families():
+        try:
+            board = load_outcome(session, node, family, period)
+            attempt = board.attempts(period)
+            total = board.total(period, attempt)
+            inside = frozenset(board.contributors(period, attempt))
+        except (Conflict, TrustError):  # no second body, or another one than that of the cohort
+            continue
+        for cell in total["published"] if total else ():
+            found[cell["indicator"], cell["dims"]] = Exact(int(cell["value"]), inside)
+    return found
 
 
 def _advance_once(session: Session, node: Node, family: str) -> list[str]:
@@ -233,6 +273,8 @@ def _advance_once(session: Session, node: Node, family: str) -> list[str]:
             raise
         except GonghuiError as error:  # what somebody said is wrong: this node says nothing in that round
             _LOG.warning("total %s/%s: %s", family, period, error.code)
+        except Exception as error:  # noqa: BLE001  whatever somebody said, the exchange goes on
+            _LOG.error("total %s/%s: %s at %s", family, period, type(error).__name__, place_of(error))
     return said
 
 
@@ -255,10 +297,11 @@ def _announce_first(session: Session, node: Node, family: str, period: str, atte
     blocks = [[entry["node"] for entry in block] for block in said.body["blocks"]]
     released = load_released(session, node, period, [one for block in blocks for one in block])
     whole = lay_out(load_catalogue(), find_family(family), read_period(period))
+    told = {one for one, publication in released.by_node.items() if find_told(whole, [publication])}
     ready = [
         number
         for number, block in enumerate(blocks)
-        if leave_out.isdisjoint(block) and all(_is_told(whole, released.by_node.get(one)) for one in block)
+        if leave_out.isdisjoint(block) and all(one in told for one in block)
     ]
     if not ready:
         raise Conflict(
@@ -278,15 +321,6 @@ def _announce_first(session: Session, node: Node, family: str, period: str, atte
     }
     held = vault.make(node, family, f"{home.id}-{period}-{attempt}")
     say(session, node, family, ANNOUNCE, announcement(held, body), period=period, attempt=attempt)
-
-
-def _is_told(layout: Layout, released: Publication | None) -> bool:
-    try:
-        if released is not None:
-            check_told(layout, released)
-    except Conflict:
-        return False
-    return released is not None
 
 
 def names_of(node: Node) -> dict[str, str]:

@@ -11,6 +11,14 @@ CONSENT = Text(
     "public flags allow. Contributors see all opened totals, to verify them. If both aggregators collude they can see "
     "your figures; when the total is done both destroy their keys and say so under signature.",
 )
+NOT_TOLD, FEW = "not-told", "few"
+UNOPENED = {
+    NOT_TOLD: Text("有参加单位没有发布这张表", "a contributor has not released this table"),
+    FEW: Text(
+        "不公开的单位不足四个，或与已公布的数字合起来会透露三个以下单位的情况",
+        "fewer than four withhold it, or beside what is published it would tell of three nodes or fewer",
+    ),
+}
 STATES = {
     "": Text("尚未发起", "not begun"),
     "collecting": Text("收集份额", "collecting"),

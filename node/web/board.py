@@ -47,6 +47,7 @@ def board(request: Request, visitor: VisitorOf, period: Period = "") -> Response
         periods=[(label, figures.period_name(label, language)) for label in periods],
         period=chosen,
         families=families,
+        legend=figures.legend_of(row for row in rows if not row.dims),
         rest=rest,
         hub=visitor.node.settings.hub.enabled,
     )
@@ -71,6 +72,7 @@ def indicator(request: Request, visitor: VisitorOf, code: str, period: Period = 
         total=_line(total, defined, language) if total else None,
         nodes=[(node, figures.show_row(node, defined, language)) for node in total.nodes] if total else [],
         rows=[_line(row, defined, language) for row in view.rows] if view else [],
+        legend=figures.legend_of(view.rows) if view else [],
         missing=view.missing if view else (),
         sources=sorted({source for row in view.rows for source in row.sources}) if view else [],
         trend=len(periods) > 1,

@@ -1,7 +1,7 @@
 """Pictures of figures: Vega-Lite specifications drawn to SVG in this process; nothing is loaded from elsewhere.
 
-A picture tells the same statuses as the table below it: a value is a solid bar, a lower bound a light bar that is
-marked ≥, what is withheld or missing stands as a word where its bar would be. It never draws zero for what is unknown.
+A picture tells the same statuses as the table below it, by the words, marks and opacity of `federation.statuses`; what
+is withheld or missing stands as a word where its bar would be. It never draws zero for what is unknown.
 """
 
 import json
@@ -19,13 +19,14 @@ _WIDTH, _BAR = 560, 26
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: `value` None where there is none, `word` what is written instead of it or before it (≥)."""
+    """One bar: `value` None where there is none, `word` what is written beside it, or instead of it."""
 
     label: str
     value: float | None
     word: str
     series: str = ""
-    light: bool = False
+    opacity: float = 1.0
+    error: float = 0.0  # the band about the value, either way, within which chance has moved it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Point:
     low: float | None = None
     high: float | None = None
     own: float | None = None
+    error: float = 0.0  # of `value`, where chance moved it
 
 
 def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
@@ -51,7 +53,10 @@ def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
             "value": bar.value or 0,
             "text": bar.word,
             "drawn": bar.value is not None,
-            "light": bar.light,
+            "opacity": bar.opacity,
+            "low": max((bar.value or 0) - bar.error, 0),
+            "high": (bar.value or 0) + bar.error,
+            "moved": bar.error > 0,
         }
         for bar in bars
     ]
@@ -76,12 +81,17 @@ def draw_bars(bars: Sequence[Bar], unit: str, *, title: str) -> str:
             "encoding": {
                 **encoding,
                 "color": bar_colour,
-                "opacity": {"condition": {"test": "datum.light", "value": 0.45}, "value": 1},
+                "opacity": {"field": "opacity", "type": "quantitative", "scale": None, "legend": None},
             },
         },
         {
+            "transform": [{"filter": "datum.moved"}],
+            "mark": {"type": "rule", "strokeWidth": 2, "color": INK},
+            "encoding": {**encoding, "x": encoding["x"] | {"field": "low"}, "x2": {"field": "high"}},
+        },
+        {
             "mark": {"type": "text", "align": "left", "baseline": "middle", "dx": 4, "fontSize": 11, "fill": QUIET},
-            "encoding": {**encoding, "text": {"field": "text"}},
+            "encoding": {**encoding, "x": encoding["x"] | {"field": "high"}, "text": {"field": "text"}},
         },
     ]
     return _draw({"data": {"values": rows}, "height": height, "layer": layers}, title)
@@ -105,6 +115,11 @@ def draw_trend(points: Sequence[Point], unit: str, *, title: str, names: tuple[s
         for point in points
         if point.low is not None and point.high is not None
     ]
+    errors = [
+        {"period": point.period, "from": max(point.value - point.error, 0), "to": point.value + point.error}
+        for point in points
+        if point.value is not None and point.error
+    ]
     x = {"field": "period", "type": "ordinal", "sort": periods, "title": None, "axis": {"labelAngle": 0}}
     colour = {
         "field": "series",
@@ -118,6 +133,11 @@ def draw_trend(points: Sequence[Point], unit: str, *, title: str, names: tuple[s
             "data": {"values": bands},
             "mark": {"type": "bar", "width": 34, "opacity": 0.7},
             "encoding": {"x": x, "y": {"field": "low", **value_axis}, "y2": {"field": "high"}, "color": colour},
+        },
+        {
+            "data": {"values": errors},
+            "mark": {"type": "rule", "strokeWidth": 2, "color": INK},
+            "encoding": {"x": x, "y": {"field": "from", **value_axis}, "y2": {"field": "to"}},
         },
         {
             "data": {"values": lines},

@@ -1,13 +1,13 @@
 """Shared figures in the words of a page: numbers as people write them, bars, lines, and the file of the same view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from federation.catalogue import Catalogue, Indicator, load_catalogue
 from federation.errors import Text
 from federation.periods import read_period
-from federation.rollup import LOWER_BOUND, PARTIAL, VALUE, WITHHELD
-from node.exchange.view import PLACE_TEXTS, STATUS_TEXTS, NodeFigure, Table, View, ViewRow
+from federation.statuses import LOWER_BOUND, STATUSES, VALUE, WITHHELD, Status, legend, marked
+from node.exchange.view import PLACE_TEXTS, NodeFigure, Table, View, ViewRow
 from node.web.charts import Bar, Point, draw_bars, draw_trend
 from node.web.export import Sheet
 
@@ -18,6 +18,8 @@ FEDERATION, OWN, BAND = (
     Text("各校四分位区间", "Quartile band"),
 )
 PERSONS, STATUS = Text("覆盖职工数", "Staff covered"), Text("状态", "Status")
+SDMX, METHOD = Text("状态代码（SDMX）", "OBS_STATUS"), Text("保护方法", "Method")
+ERROR = Text("预期误差", "Expected error")
 REPORTED, EXPECTED, KEPT_BACK = (
     Text("已报", "Reported"),
     Text("应报", "Expected"),
@@ -47,12 +49,17 @@ def number_text(value: int | str | None, indicator: Indicator) -> str:
 
 def show_row(row: ViewRow | NodeFigure, indicator: Indicator, language: str) -> Shown:
     """Return what stands in a cell: the number, or the word for why there is none; never zero for what is unknown."""
-    light = row.status in {LOWER_BOUND, PARTIAL}
     if row.value is None or (row.status == LOWER_BOUND and row.value == 0):  # "at least nobody" says nothing
-        word = STATUS_TEXTS[row.status if row.value is None else WITHHELD]
+        word = STATUSES[row.status if row.value is None else WITHHELD].name
         return Shown(word.in_language(language), row.status, light=True)
-    number = number_text(row.value, indicator)
-    return Shown(f"≥ {number}" if row.status == LOWER_BOUND else number, row.status, light)
+    error = f"{row.error}%" if row.error and indicator.is_percent else row.error
+    text = marked(row.status, number_text(row.value, indicator), error)
+    return Shown(text, row.status, STATUSES[row.status].light)
+
+
+def legend_of(rows: Iterable[ViewRow]) -> list[Status]:
+    """Return what needs a word below a table of these rows."""
+    return legend(status for row in rows for status in (row.status, *(node.status for node in row.nodes)))
 
 
 def label_of(row: ViewRow, language: str) -> str:
@@ -82,14 +89,21 @@ def period_name(label: str, language: str) -> str:
 def bars_of(view: View, rows: Sequence[ViewRow], language: str) -> str:
     """Return the picture of one table: its rows as bars, those that count nobody at all left out."""
     shown = [row for row in rows if row.value not in {0, "0"} or row.status != VALUE] or list(rows)
-    bars = []
-    for row in shown:
-        told = show_row(row, view.indicator, language)
-        names = [text.in_language(language) for text in row.labels] or [TOTAL.in_language(language)]
-        number = None if row.value is None else float(row.value)
-        bars.append(Bar(names[-1], number, told.text, names[0] if len(names) > 1 else "", told.light))
+    bars = [_bar(row, view.indicator, language) for row in shown]
     unit = view.indicator.unit.in_language(language)
     return draw_bars(bars, unit, title=view.indicator.name.in_language(language))
+
+
+def _bar(row: ViewRow, indicator: Indicator, language: str) -> Bar:
+    names = [text.in_language(language) for text in row.labels] or [TOTAL.in_language(language)]
+    return Bar(
+        names[-1],
+        _number(row.value),
+        show_row(row, indicator, language).text,
+        names[0] if len(names) > 1 else "",
+        STATUSES[row.status].opacity,
+        float(row.error or 0),
+    )
 
 
 def trend_of(views: Sequence[View], language: str) -> str:
@@ -104,6 +118,7 @@ def trend_of(views: Sequence[View], language: str) -> str:
                 _number(row.band.lower) if row.band else None,
                 _number(row.band.upper) if row.band else None,
                 _number(row.own.value) if row.own else None,
+                float(row.error or 0),
             )
         )
     names = (FEDERATION.in_language(language), OWN.in_language(language), BAND.in_language(language))
@@ -121,7 +136,7 @@ def sheet_of(view: View, rows: Sequence[ViewRow], language: str, *, own: bool) -
     catalogue, indicator = load_catalogue(), view.indicator
     letters = tuple(rows[0].dims) if rows else ()
     names = [catalogue.dimensions[letter].name.in_language(language) for letter in letters]
-    texts = [FEDERATION, STATUS, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
+    texts = [FEDERATION, STATUS, SDMX, METHOD, ERROR, REPORTED, EXPECTED, KEPT_BACK, PERSONS, LOWER, UPPER]
     texts += [OWN, STATUS, PLACE] if own else []
     header = [*names, *(text.in_language(language) for text in texts)]
     body = [_sheet_row(row, language, own=own) for row in rows]
@@ -138,7 +153,10 @@ def _sheet_row(row: ViewRow, language: str, *, own: bool) -> list[str | int | fl
     labels: list[str | int | float | None] = [text.in_language(language) for text in row.labels]
     told: list[str | int | float | None] = [
         _cell(row.value),
-        STATUS_TEXTS[row.status].in_language(language),
+        STATUSES[row.status].name.in_language(language),
+        STATUSES[row.status].sdmx,
+        ", ".join(row.methods),
+        float(row.error) if row.error else None,
         row.coverage.reported,
         row.coverage.expected,
         row.coverage.withheld,
@@ -149,7 +167,7 @@ def _sheet_row(row: ViewRow, language: str, *, own: bool) -> list[str | int | fl
     mine = row.own
     extra: list[str | int | float | None] = []
     if own:
-        status = STATUS_TEXTS[mine.status].in_language(language) if mine else None
+        status = STATUSES[mine.status].name.in_language(language) if mine else None
         extra = [_cell(mine.value) if mine else None, status, place_name(row, language)]
     return [*labels, *told, *extra]
 

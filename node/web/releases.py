@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from federation.catalogue import Catalogue, load_catalogue
 from federation.errors import Conflict, GonghuiError, InputRefused
 from federation.periods import MONTH, QUARTER, UNION_YEAR, period_of
+from federation.statuses import NOISY, STATUSES, marked
 from node.access.permissions import check_permission
 from node.indicators import release as service
 from node.indicators.preview import Cell, Flow, Preview, Table, preview
@@ -143,6 +144,8 @@ def _flow(flow: Flow, language: str) -> dict[str, Any]:
         indicators.setdefault(table.indicator.code, []).append(table)
     return {
         "flow": flow,
+        "noisy": STATUSES[NOISY] if flow.noise else None,
+        "error": f"{float(flow.noise['variance']) ** 0.5:.1f}" if flow.noise else "",
         "indicators": [
             {
                 "indicator": tables[0].indicator,
@@ -172,13 +175,19 @@ def _table(catalogue: Catalogue, table: Table, language: str) -> dict[str, Any]:
     return {"title": title, "across": [name for _, name in across], "rows": rows}
 
 
+def _text(cell: Cell, language: str) -> str:
+    if cell.status != "A":
+        return STATUS[cell.status].in_language(language)
+    return marked(NOISY, cell.value) if cell.moved else cell.value
+
+
 def _cell(cell: Cell, language: str) -> dict[str, Any]:
     before = cell.before
     if before in STATUS:
         before = STATUS[before].in_language(language)
     return {
         "cell": cell,
-        "text": cell.value if cell.status == "A" else STATUS[cell.status].in_language(language),
+        "text": _text(cell, language),
         "reason": explain_reason(cell.reason).in_language(language) if cell.reason else "",
         "before": before if cell.is_new else "",
     }

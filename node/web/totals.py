@@ -4,10 +4,11 @@ from fastapi import APIRouter, Request, Response
 
 from federation.catalogue import load_catalogue, read_dims
 from federation.errors import Conflict, GonghuiError, Text
+from federation.statuses import EXACT, STATUSES, WITHHELD, legend, marked
 from node.access.permissions import check_permission
 from node.http.problems import status_of
 from node.totals import service
-from node.totals.words import CONSENT, STATES
+from node.totals.words import CONSENT, STATES, UNOPENED
 from node.web.pages import FormOf, PageRoute, page, see_other
 from node.web.visitors import Visitor, VisitorOf
 
@@ -56,7 +57,13 @@ def _page(request: Request, visitor: Visitor, *, error: GonghuiError | None = No
         consent=CONSENT,
         states=STATES,
         kinds=_KINDS,
+        unopened=UNOPENED,
+        legend=legend([EXACT, WITHHELD]),
+        marked=marked,
+        exact=EXACT,
+        withheld=STATUSES[WITHHELD].name,
         label=_label,
+        table_of=lambda dims: "".join(read_dims(dims)),
         names=service.names_of(visitor.node) if families else {},
     )
 

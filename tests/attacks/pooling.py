@@ -33,13 +33,14 @@ class Pool:
     def __init__(self, contents: Iterable[Mapping[str, Any]]) -> None:
         self.fixed: dict[Name, int] = {}
         self.unknown: set[Name] = set()
+        self.bounds: dict[Name, tuple[int, int]] = {}  # of what was moved by chance, by how much is told
         self.equations: list[Equation] = []
         self.withheld: dict[tuple[str, str, str], list[Name]] = {}
         self.labels: dict[str, dict[str, Any]] = {}
         for content in contents:
             self.labels[content["period"]] = {}
             for told in content["observations"]:
-                self._read(content["period"], told)
+                self._read(content["period"], told, content.get("noise", {}).get("bound", 0))
         self.unknown -= set(self.fixed)
         told_names = {*self.fixed, *self.unknown}
         for name in sorted(told_names):
@@ -48,7 +49,7 @@ class Pool:
         self._balances()
         self._sums()
 
-    def _read(self, label: str, told: Mapping[str, Any]) -> None:
+    def _read(self, label: str, told: Mapping[str, Any], bound: int) -> None:
         indicator, key = CATALOGUE.get(told["indicator"]), dims_key(told["dims"])
         if told["status"] == "O" or indicator.kind not in {"stock", "flow", "ratio"}:
             return
@@ -63,6 +64,10 @@ class Pool:
         for name, number in zip(names, numbers, strict=True):
             if number is None:
                 self.unknown.add(name)
+            elif bound:
+                self.unknown.add(name)
+                low, high = self.bounds.get(name, (0, 10**6))
+                self.bounds[name] = max(low, number - bound, min(number, 1)), min(high, number + bound)
             else:
                 self.fixed[name] = int(number)
 
@@ -122,14 +127,19 @@ class Pool:
                 for code, key in flows:
                     self._equate([((label, code, key), -1), *(((part.label, code, key), 1) for part in parts)])
 
-    def ranges(self, guess: Mapping[Name, tuple[int, int]] | None = None) -> dict[Name, tuple[float, float]]:
-        """Return lowest and highest possible count of each withheld unknown; `guess` bounds what he only believes."""
+    def ranges(
+        self, guess: Mapping[Name, tuple[int, int]] | None = None, moved: Iterable[Name] = ()
+    ) -> dict[Name, tuple[float, float]]:
+        """Return lowest and highest possible count of what is withheld, and of some that were moved.
+
+        `guess` bounds what he only believes.
+        """
         names = sorted(self.unknown)
         column = {name: place for place, name in enumerate(names)}
         solver = highspy.Highs()  # type: ignore[no-untyped-call]
         solver.setOptionValue("output_flag", False)
         for name in names:
-            solver.addVar(*(guess or {}).get(name, (0, highspy.kHighsInf)))
+            solver.addVar(*(guess or {}).get(name, self.bounds.get(name, (0, highspy.kHighsInf))))
         for equation in self.equations:
             terms: dict[int, int] = defaultdict(int)
             right = 0
@@ -141,7 +151,8 @@ class Pool:
             if terms:
                 solver.addRow(right, right, len(terms), list(terms), list(terms.values()))
         found = {}
-        for name in {name for names in self.withheld.values() for name in names if name in self.unknown}:
+        withheld = {name for names in self.withheld.values() for name in names}
+        for name in sorted(withheld.union(moved) & self.unknown):
             ends = []
             for sense in (highspy.ObjSense.kMinimize, highspy.ObjSense.kMaximize):
                 solver.changeColCost(column[name], 1)

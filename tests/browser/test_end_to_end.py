@@ -163,7 +163,8 @@ def test_from_a_file_to_the_screen_of_the_province(
     with analyst.expect_download() as given:
         analyst.click("text=CSV")
     table = Path(given.value.path()).read_text(encoding="utf-8-sig")
-    assert table.splitlines()[0] == "职称级别,联合体,状态,已报,应报,其中不公开,覆盖职工数,下四分位,上四分位"
+    head = "职称级别,联合体,状态,状态代码（SDMX）,保护方法,预期误差,已报,应报,其中不公开,覆盖职工数,下四分位,上四分位"
+    assert table.splitlines()[0] == head
 
     analyst.goto(hub.url + "/matrix?period=2025U")
     expect(analyst.locator("tr", has_text="某某职业技术学院").locator(".state").first).to_have_text("已报")

@@ -3,6 +3,7 @@
 Three officers of whom two sign, each in a folder of their own; colleges that only call out.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -170,6 +171,14 @@ def test_officers_without_network_and_an_officer_who_leaves(town: Town) -> None:
     told = town.officer(3, "enrol", "rename", NAMES["ann"], "甲大学", code=5)
     assert "officer-unknown" in told
     town.change("enrol", "rename", NAMES["ann"], "甲大学")
+    listed = town.path / "protection.json"
+    choice = {"dataflow": "MEM.all", "method": "differential-privacy"}
+    listed.write_text(json.dumps({"version": 1, "year_epsilon": "2", "dataflows": [choice]}), encoding="utf-8")
+    assert "protection-epsilon" in town.officer(1, "federation", "document", listed, code=3)
+    choice["epsilon"] = "1"
+    listed.write_text(json.dumps({"version": 1, "year_epsilon": "2", "dataflows": [choice]}), encoding="utf-8")
+    town.change("federation", "document", listed)
+    assert "protection.json" in town.do("hub", "federation", "show", "--json")["documents"]
 
 
 def take_over(town: Town) -> None:
@@ -256,7 +265,8 @@ def test_the_hub_is_gone_and_no_source_names_the_new_one_then_officers_are_lost(
     anew = town.do("cat", "federation", "anchor", "--out", town.path / "anew.json", "--json")
     assert "anchor-unconfirmed" in town.do("ann", "enrol", "request", "--anchor", town.path / "anew.json", code=5)
     for college in ("ann", "ben"):
-        words = ("--anchor", town.path / "anew.json", "--fingerprint", anew["words"], "--json")
+        confirmed = ("--fingerprint", anew["words"], "--instead-of", "联合体")
+        words = ("--anchor", town.path / "anew.json", *confirmed, "--json")
         assert town.do(college, "enrol", "request", *words)["state"] == "listed"
         assert town.standing(college) == "active"
     town.change("enrol", "rename", NAMES["ben"], "乙大学", officers=(1, 4))

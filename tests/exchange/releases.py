@@ -5,6 +5,7 @@ from typing import Any
 from sqlmodel import Session, select
 
 from federation.documents import dump_document
+from federation.protection import schema_of
 from node.context import Node
 from node.exchange.models import SharedFigure
 from node.exchange.shared import take_release, withdraw_release
@@ -72,7 +73,7 @@ def write_release(
         subject=subject,
         revision=last.revision + 1 if last else 1,
         supersedes=last.id if last else "",
-        schema="release.v1",
+        schema=schema_of(said),
         content=dump_document(said),
     )
 

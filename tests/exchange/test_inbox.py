@@ -12,7 +12,7 @@ from federation.errors import Conflict, InputRefused
 from federation.keys import public_pem
 from node.access.permissions import SYSTEM
 from node.db import last_number
-from node.exchange import inbox, waiting
+from node.exchange import inbox, refused, waiting
 from node.stream.models import (
     Equivocation,
     OutboxItem,
@@ -54,6 +54,16 @@ def test_records_take_their_places(world: World) -> None:
     assert sorted(world.seen.taken.values()) == [1, 2, 3]
     with college.database.read() as session:
         assert [item.state for item in session.exec(select(OutboxItem)).all()] == ["waiting"] * 3
+
+
+def test_junk_beyond_the_room_for_digests_is_counted_in_one_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refused, "MAX_REFUSED", 2)
+    for junk in (b"a", b"b", b"b", b"c", b"d", b"a"):
+        assert world.receive(world.hub, junk).code == "envelope-shape"
+    with world.hub.database.read() as session:
+        rows = session.exec(select(RefusedDocument.digest, RefusedDocument.count)).all()
+    assert sorted(count for _, count in rows) == [2, 2, 2]
+    assert dict(rows)[refused.MORE] == 2
 
 
 def test_the_content_bytes_stand_in_the_record_as_approved(world: World) -> None:

@@ -346,6 +346,7 @@ def test_a_federation_is_founded_anew_and_colleges_confirm_by_fingerprint(union:
     record = union.net.world.append(college, 1)
     union.net.run(college)
     old, handlers = union.federation, union.net.world.handlers
+    old_anchor = federating.read_anchor_file(union.hub, ["http://hub"])
     anew = [read_signer(new_private_pem()) for _ in range(2)]
     cards = [build_card(signer, f"新管理员{n}") for n, signer in enumerate(anew)]
     draft = read_draft(federating.refound_federation(union.hub, ACTOR, cards, 2).file)
@@ -357,15 +358,22 @@ def test_a_federation_is_founded_anew_and_colleges_confirm_by_fingerprint(union:
     anchor = read_anchor(data)
     assert (anchor.formerly, anchor.federation != old) == (old, True)
 
-    def ask(fingerprint: str) -> enrolling.Sent:
+    def ask(fingerprint: str, instead_of: str) -> enrolling.Sent:
         return enrolling.request_to_join(
-            college, ACTOR, data, handlers, confirmed=fingerprint, connect=union.net.connect
+            college, ACTOR, data, handlers, confirmed=fingerprint, instead_of=instead_of, connect=union.net.connect
         )
 
-    for said, code in (("", "anchor-unconfirmed"), ("0" * 64, "anchor-fingerprint")):
+    words = spoken(anchor.fingerprint)
+    for said, ends, code in (
+        ("", old, "anchor-unconfirmed"),
+        ("0" * 64, old, "anchor-fingerprint"),
+        (words, "", "anchor-unconfirmed"),  # another federation's people can name this one in their anchor, too
+    ):
         with pytest.raises(TrustError, match=code):
-            ask(said)
-    assert ask(spoken(anchor.fingerprint)).state == "listed"
+            ask(said, ends)
+    assert ask(words, old).state == "listed"
+    with pytest.raises(Conflict, match="federation-succeeded"):
+        enrolling.request_to_join(college, ACTOR, old_anchor, handlers, connect=union.net.connect)
     standing = enrolling.standing(college, ACTOR, handlers, connect=union.net.connect)
     assert (standing.state, standing.federation.id) == ("active", anchor.federation)
     with union.hub.database.read() as session:  # what was said in the old one is verifiable by the old list

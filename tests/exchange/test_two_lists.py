@@ -1,15 +1,19 @@
 """A college in two federations whose officers sign lists: what one list says of it holds in that one alone."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from federation.anchor import read_anchor
 from federation.changes import add_key, add_member, key_entry, suspend
+from federation.errors import TrustError
 from federation.keys import new_private_pem, public_pem, read_signer, write_private_file
+from federation.spoken import spoken
 from node.context import Node
-from node.exchange import enrolling, rotation
+from node.exchange import enrolling, federating, rotation
 from node.stream.models import MemberListState
-from node.stream.service import find_federation, find_member
+from node.stream.service import find_federation, find_member, list_federations
 from tests.exchange.federated import ACTOR, Union
 from tests.sync.conftest import Net, net  # noqa: F401  a fixture
 from tests.sync.parents import found_second
@@ -83,7 +87,41 @@ def test_a_key_turns_when_every_list_that_names_us_names_it(union: Union, territ
         assert one.approve(college) == "published"
         assert one.refresh(college) == ""
         assert rotation.adopt_if_listed(college, ACTOR) is turned
+        assert [found.id for found in rotation.list_awaited(college, ACTOR)] == [territory.federation] * (not turned)
     new = replace(college, signer=read_signer((college.folder / "node.key").read_bytes()))
     for one in (union, territory):
         for node in (college, new):
             assert one.net.world.ask(node, "ping", {}).body["membership"], "no gap in either"
+
+
+def test_a_parent_that_never_lists_the_next_key_is_named_and_left(union: Union, territory: Union) -> None:  # noqa: F811
+    college = _enrol_in_both(union, territory)
+    write_private_file(college.folder / "node.key", b"unused")
+    here = college.within(union.federation)
+    rotation.request_rotation(here, ACTOR, connect=union.net.connect)
+    assert union.approve(college) == "published"
+    assert union.refresh(college) == ""
+    assert not rotation.adopt_if_listed(college, ACTOR)
+    assert [found.id for found in rotation.list_awaited(college, ACTOR)] == [territory.federation]
+    enrolling.leave_federation(college.within(territory.federation), ACTOR)
+    assert rotation.list_awaited(college, ACTOR) == []
+    assert rotation.adopt_if_listed(college, ACTOR)
+
+
+def test_an_anchor_that_names_anothers_federation_neither_ends_it_nor_keeps_anybody_out(
+    union: Union,  # noqa: F811
+    territory: Union,
+) -> None:
+    """The territory's people write into their anchor that it was founded anew from the industry's federation."""
+    college, newcomer = union.enrol(), replace(union.net.world.make(), clock=union.net.world.clock)
+    true = federating.read_anchor_file(union.hub, ["http://hub"])
+    theirs = json.loads(federating.read_anchor_file(territory.hub, ["http://territory"]))
+    forged = json.dumps(theirs | {"formerly": union.federation}).encode()  # which no fingerprint covers
+    words = spoken(read_anchor(forged).fingerprint)
+    handlers, connect = union.net.world.handlers, union.net.connect
+    with pytest.raises(TrustError, match="anchor-unconfirmed"):
+        enrolling.request_to_join(college, ACTOR, forged, handlers, confirmed=words, connect=connect)
+    with college.database.read() as session:
+        assert [one.id for one in list_federations(session)] == [union.federation]
+    for anchor in (forged, true):
+        assert enrolling.request_to_join(newcomer, ACTOR, anchor, handlers, connect=connect).state == "pending"

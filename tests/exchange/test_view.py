@@ -5,16 +5,20 @@ from typing import Any
 import pytest
 
 from federation.catalogue import load_catalogue
+from federation.documents import dump_document
 from federation.errors import InputRefused, NotPermitted
 from federation.evidence import check_document
 from federation.keys import Member
 from node.access.permissions import ANALYST, VIEWER, Actor
 from node.context import Node
+from node.exchange.inbox import take_waiting
 from node.exchange.records import export_record
 from node.exchange.view import ViewRow, read_periods, read_rollup, read_tables, read_view
+from node.stream.listed import keep_listed
 from node.stream.models import StoredRecord
+from node.web import figures
 from tests.exchange.conftest import World
-from tests.exchange.releases import count, publish, rate, take_releases
+from tests.exchange.releases import count, publish, rate, sign_release, take_releases
 
 ANNA = Actor("a", "anna", ANALYST)
 
@@ -198,3 +202,61 @@ def test_tables_are_read_in_any_order() -> None:
     for wrong in ("X", "GG", "TK", "G=2"):
         with pytest.raises(InputRefused, match="table-not-released"):
             read_tables(members, wrong)
+
+
+CELLS = {"noise": {"method": "cell-key", "bound": 5, "variance": "6"}}
+
+
+def agree(*nodes: Node, federation: str) -> None:
+    listed = {"version": 1, "year_epsilon": "1", "dataflows": [{"dataflow": "MEM.all", "method": "cell-key"}]}
+    for node in nodes:
+        with node.database.write() as session:
+            keep_listed(session, federation, 2, {"protection.json": dump_document(listed)})
+
+
+def test_a_sum_of_moved_figures_says_so_and_adds_up_their_variances(world: World) -> None:
+    first, second, _ = colleges(world, 3)
+    agree(world.hub, first, second, federation=world.federation)
+    tell(
+        world,
+        first,
+        [count("MEM_STAFF_CNT", 50), count("MEM_CNT", 40), rate("MEM_DENSITY", 41, 50), count("MEM_JOIN_CNT", 7)],
+        **CELLS,
+    )
+    tell(world, second, [count("MEM_CNT", 70), rate("MEM_DENSITY", 68, 70), count("MEM_JOIN_CNT")], **CELLS)
+    row = total(world.hub)
+    assert (row.status, row.value, row.error, row.methods) == ("noisy", 110, "3.5", ("cell-key",))
+    assert row.coverage.persons is None, "a moved total is not passed off as how many are covered"
+    assert [(node.status, node.error) for node in row.nodes] == [("noisy", "2.4")] * 2
+    density = total(world.hub, "MEM_DENSITY")
+    assert (density.status, density.value, density.error) == ("noisy", "90.8", "3.9")
+    assert total(world.hub, "MEM_JOIN_CNT").status == "lower-bound"
+    view = read_view(world.hub, ANNA, "MEM_CNT", "2026U")
+    assert figures.show_row(view.rows[0], view.indicator, "zh").text == "≈ 110 ± 3.5"
+    sheet = figures.sheet_of(view, view.rows, "en", own=False)
+    told = dict(zip(sheet.header, sheet.rows[0], strict=True))
+    assert (told["OBS_STATUS"], told["Method"], told["Expected error"]) == ("E", "cell-key", 3.5)
+    assert "± 3.5" in figures.bars_of(view, view.rows, "zh")
+    assert [status.id for status in figures.legend_of(view.rows)] == ["noisy"]
+
+
+@pytest.mark.parametrize("noise", [CELLS["noise"], CELLS["noise"] | {"bound": 3}, CELLS["noise"] | {"variance": "0"}])
+def test_a_moved_figure_is_shown_only_where_the_list_agreed_on_it(world: World, noise: dict[str, Any]) -> None:
+    [one] = colleges(world, 1)
+    if noise != CELLS["noise"]:
+        agree(world.hub, federation=world.federation)
+    record = sign_release(world, one, [count("MEM_CNT", 40)], noise=noise)
+    assert world.receive(world.hub, record.envelope).code == "noise-not-agreed"
+    assert total(world.hub).status == "missing"
+    if noise == CELLS["noise"]:
+        agree(world.hub, federation=world.federation)  # its list was older than the origin's
+        with world.hub.database.write() as session:
+            assert take_waiting(session, world.hub, world.handlers) == 1
+        assert total(world.hub).status == "noisy"
+
+
+def test_a_moved_figure_of_a_small_count_is_refused_like_any_other(world: World) -> None:
+    [one] = colleges(world, 1)
+    agree(world.hub, federation=world.federation)
+    record = sign_release(world, one, [count("MEM_CNT", 40), count("MEM_CNT", 3, G="1")], **CELLS)
+    assert world.receive(world.hub, record.envelope).code == "cell-too-small"

@@ -101,12 +101,30 @@ def test_a_small_total_stays_back_and_so_does_one_that_leaves_a_node_no_room() -
     assert published([0, 0, 0, 0, 0, 0])[0] == {"", "G=9", "G=_U"}, "a total of nobody tells of every node"
 
 
-def test_a_node_that_has_not_released_the_table_takes_no_part() -> None:
+def test_only_what_every_node_tells_of_is_added_up() -> None:
     small = lay_out(CATALOGUE, SMALL, PERIOD)
     told = release(node(20, 9))
-    silent = replace(told, statuses={("MEM_STAFF_CNT", ""): PUBLISHED})
+    brief = replace(told, statuses={("MEM_STAFF_CNT", ""): PUBLISHED})
+    assert choose(small, {"a": told, "b": brief}).cells == (("MEM_STAFF_CNT", ""),)
     with pytest.raises(GonghuiError, match="family-not-released"):
-        choose(small, {"a": told, "b": silent})
+        choose(small, {"a": told, "b": replace(told, statuses={})})
+
+
+def test_a_detail_that_is_not_added_up_still_ties_others() -> None:
+    """Six nodes give away how many are men or women together; the seventh does not, because it tells nothing of G=9.
+
+    So the totals of men and of women together tell of the seventh alone: only one of them is opened.
+    """
+    small = lay_out(CATALOGUE, SMALL, PERIOD)
+    tables = {f"n{number}": release(node(20, 9), "12") for number in range(7)}
+    whole = {name[1] for name in choose(small, tables).cells}
+    assert {"G=1", "G=2", "G=9"} <= whole
+    told = {name: status for name, status in (tables["n6"].statuses or {}).items() if name[1] != "G=9"}
+    assert {name[1] for name in choose(small, {**tables, "n6": replace(tables["n6"], statuses=told)}).cells} == {
+        "",
+        "G=1",
+        "G=_U",
+    }
 
 
 def test_totals_that_no_tables_fit_are_refused() -> None:

@@ -26,12 +26,15 @@ from federation.rollup import (
     VALUE,
     WITHHELD,
     Coverage,
+    Exact,
     Part,
     combine,
+    complete,
     number_of,
     quartiles,
     written,
 )
+from federation.statuses import EXACT
 
 CENSUS = Path(__file__).parents[1] / "data" / "census2004_union.tsv"
 
@@ -218,3 +221,27 @@ def test_what_is_compared_is_the_value_or_the_rate() -> None:
 )
 def test_numbers_are_written_exactly(number: Fraction, decimals: int, text: str) -> None:
     assert written(number, decimals) == text
+
+
+ABC = frozenset({"a", "b", "c"})
+
+
+@pytest.mark.parametrize(
+    ("parts", "inside", "status", "value", "withheld"),
+    [
+        ([part("a", 9), kept("b"), kept("c")], ABC, EXACT, 20, 0),
+        ([kept("a"), kept("b"), kept("c")], ABC, EXACT, 20, 0),
+        ([part("a", 9), kept("b"), kept("c"), part("d", 7)], ABC, EXACT, 27, 0),
+        ([part("a", 9), kept("b"), kept("c"), kept("d"), part("e", 7)], ABC, LOWER_BOUND, 27, 1),
+        ([part("a", 9), part("b", 6), part("c", 5)], ABC, VALUE, 20, 0),
+        ([part("a", 9), kept("b")], ABC, LOWER_BOUND, 9, 1),  # the total is over somebody who has not reported
+    ],
+)
+def test_an_exact_total_takes_the_place_of_what_its_contributors_withheld(
+    parts: list[Part], inside: frozenset[str], status: str, value: int, withheld: int
+) -> None:
+    expected, persons = set("abcde"), dict.fromkeys("abcde", 30)
+    found = complete(combine(SUM, parts, expected, persons), parts, Exact(20, inside), persons)
+    assert (found.status, found.value, found.coverage.withheld) == (status, Decimal(value), withheld)
+    assert found.coverage.reported == len(parts)
+    assert found.coverage.persons == 30 * (len(parts) - withheld)

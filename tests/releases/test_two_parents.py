@@ -19,6 +19,7 @@ from node.app import create_app
 from node.handlers import HANDLERS
 from node.indicators import release as service
 from node.indicators.models import Release
+from node.stream import recovery
 from node.stream.listed import keep_listed
 from node.stream.models import Federation, StoredRecord
 from node.stream.service import read_content
@@ -99,6 +100,20 @@ def test_a_parent_joined_later_gets_a_release_when_somebody_approves_it_for_that
     assert set(_records(small_office, territory)) == set(_records(small_office, small_office.federation))
     with small_office.node.database.read() as session:
         assert session.get_one(Release, release.id).state == "approved"
+
+
+def test_a_parent_that_cannot_get_it_is_named_and_the_others_get_it_first(small_office: Office) -> None:
+    territory = _join(small_office, "市总工会")
+    release = small_office.prepare()
+    with small_office.node.database.write() as session:
+        recovery.begin(session, small_office.node, territory, recovery.COMMAND)
+    with pytest.raises(Conflict, match="stream-recovering") as refused:
+        small_office.approve(release)
+    assert f"市总工会 ({territory})" in refused.value.text.en
+    assert "gonghui --federation" in refused.value.text.zh
+    assert _records(small_office, small_office.federation) == {}, "one approval is one transaction"
+    assert _approve(small_office, release, small_office.federation)
+    assert _records(small_office, territory) == {}
 
 
 def test_narrowed_to_one_federation_the_others_get_nothing(small_office: Office) -> None:

@@ -8,6 +8,8 @@ from sqlmodel import select
 
 from federation.keys import new_identifier
 from node.context import Node
+from node.exchange import mailbox
+from node.exchange.models import MailboxParcel
 from node.stream.models import Federation, OwnCheckpoint, StoredRecord
 from tests.exchange.conftest import START, Seen, Turn
 from tests.sync.conftest import Net
@@ -57,3 +59,34 @@ def test_its_rounds_call_the_members_of_each_and_sign_for_each(nets: tuple[Net, 
     both = sorted(net.world.federation for net in nets)
     assert sorted(kept) == both
     assert sorted({*checkpoints}) == both
+
+
+def _impostor(net: Net, of: Node) -> Node:
+    """Give somebody whom the officers of a federation list under the id of a member of the other one."""
+    other = replace(net.world.add_college(known_to_hub=False), node_id=of.node_id)
+    net.world.introduce(net.world.hub, other)
+    return other
+
+
+def test_the_mailbox_of_one_federation_is_out_of_reach_of_the_other(
+    nets: tuple[Net, Net], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members of the second, listed under ids of the first, neither see, take, drop nor crowd out its parcels."""
+    first, second = nets
+    sender, reader = first.college(), first.college()
+    as_sender, as_reader = _impostor(second, sender), _impostor(second, reader)
+    monkeypatch.setattr(mailbox, "MAX_KEPT", 2)
+    ids = ["00" * 32, "11" * 32, "22" * 32, "33" * 32]
+    with first.world.hub.database.write() as session:
+        for net, identity in zip((first, second, second, first), ids, strict=True):
+            mailbox.put(session, net.world.hub, sender.node_id, reader.node_id, identity, b"x")
+    told = second.world.ask(as_sender, "relay", {"do": "take"}).body["sent"]
+    assert set(told) == {*ids[1:3]}
+    for who in (as_sender, as_reader):
+        second.world.ask(who, "relay", {"do": "take", "acknowledged": ids})
+    with first.world.hub.database.write() as session:
+        assert mailbox.expire(session, START + 2 * mailbox.KEEP_FOR) == 2
+    second.world.ask(as_sender, "relay", {"do": "take"})
+    with first.world.hub.database.read() as session:
+        left = session.exec(select(MailboxParcel.id).where(MailboxParcel.federation == first.world.federation)).all()
+    assert sorted(left) == [ids[0], ids[3]]

@@ -8,6 +8,8 @@ from dataclasses import replace
 import httpx
 import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
+from securesystemslib.signer import Signer
+from sqlmodel import select
 
 from federation.envelope import join_page, read_envelope, split_page
 from federation.errors import Conflict, TrustError
@@ -15,15 +17,18 @@ from federation.keys import public_pem
 from federation.statements import build_checkpoint
 from node import jobs
 from node.access.permissions import SYSTEM
+from node.context import Node
 from node.exchange import inbox
 from node.exchange.bundles import export_bundle, import_bundle
 from node.exchange.hub import get_own_federation
+from node.exchange.posting import FULL, _note_full
 from node.exchange.restarts import restart_where_broken
 from node.exchange.status import SYNC_JOB, sync_status
+from node.stream import recovery
 from node.stream.log import log_generation
-from node.stream.models import Federation, Peer, PeerKey
+from node.stream.models import Federation, OutboxItem, Peer, PeerKey, StoredRecord
 from node.stream.service import find_home
-from tests.exchange.conftest import stranger
+from tests.exchange.conftest import START, stranger
 
 from .parents import (
     Parents,
@@ -108,37 +113,62 @@ def test_a_lying_parent_that_lists_the_college_under_its_own_key_changes_nothing
     assert held == [(1, "current"), (2, "current")], "the true stream goes on"
 
 
-def test_a_parent_that_lists_us_under_its_own_key_restarts_our_log_for_itself_alone(parents: Parents) -> None:
-    """It shows a checkpoint that is ours by its own list: there we seem restored, in the other federation we do not."""
-    industry, territory, college = parents.industry, parents.territory, parents.college
-    industry.run(college)
-    liar = stranger()
+def _claim(signer: Signer, node: Node, federation: str) -> bytes:
+    """Return a checkpoint of a node's log, far beyond what it has."""
+    return build_checkpoint(
+        signer, origin=node.node_id, federation=federation, size=2**40, root=bytes(32), audit=(2**40, "00" * 32),
+        list_version=1, at=node.clock(), generation=2**50,
+    )  # fmt: skip
+
+
+def _list_as_ours(node: Node, federation: str, signer: Signer, status: str = "active") -> None:
+    key = signer.public_key
+    row = PeerKey(federation=federation, keyid=key.keyid, peer_id=node.node_id, public_key=public_pem(key))
+    row.status, row.revoked_at = status, START if status == "revoked" else None
+    with node.database.write() as session:
+        session.merge(row)
+
+
+def test_a_parent_that_lists_us_under_its_own_key_neither_restores_us_nor_writes_into_our_past(
+    parents: Parents,
+) -> None:
+    """It shows a checkpoint and a record that are ours by its own list; what we said once bounds what we publish."""
+    territory, college = parents.territory.world, parents.college
+    parents.industry.run(college)
+    liar = replace(college, signer=stranger())
+    _list_as_ours(college, territory.federation, liar.signer)
+    base = parents.industry.world.append(college, 1)
+    audience = {"federation": territory.federation, "readers": "all"}
+    forged = territory.forge(liar, base.envelope, audience=audience)
+    before = snapshot(college, territory.federation)
     with college.database.write() as session:
-        session.add(
-            PeerKey(
-                federation=territory.world.federation,
-                keyid=liar.public_key.keyid,
-                peer_id=college.node_id,
-                public_key=public_pem(liar.public_key),
-            )
-        )
-    claimed = build_checkpoint(
-        liar,
-        origin=college.node_id,
-        federation=territory.world.federation,
-        size=2**40,
-        root=bytes(32),
-        audit=(2**40, "00" * 32),
-        list_version=1,
-        at=college.clock(),
-    )
-    before = snapshot(college, industry.world.federation)
+        here, federation = college.within(territory.federation), session.get_one(Federation, territory.federation)
+        assert not restart_where_broken(session, here, federation, _claim(liar.signer, college, federation.id))
+        outcome = inbox.receive(session, here, forged, territory.handlers, via=inbox.PULL)
+        assert (str(outcome.verdict), outcome.code) == ("refused", "origin-mismatch")
+        assert log_generation(session, federation.id) == 0
+    assert snapshot(college, territory.federation) == before
+    territory.append(college, 2)  # nothing waits for readers
+    assert held_of(college, college, territory.federation) == [(1, "current")]
+
+
+@pytest.mark.parametrize("machine", ["healthy", "restored"])
+def test_a_thief_with_a_revoked_key_stops_nobody(parents: Parents, machine: str) -> None:
+    """What our old key signed comes back to us after a restore; by itself it does not say that there was one."""
+    world, thief, restored = parents.industry.world, parents.college, machine == "restored"
+    parents.industry.run(thief.within(world.federation))
+    college = replace(thief, signer=stranger())
+    _list_as_ours(college, world.federation, thief.signer, "revoked")
+    own = world.append(college, 1)
+    late = world.forge(thief, own.envelope, sequence=2, previous=own.id)
     with college.database.write() as session:
-        federation = session.get_one(Federation, territory.world.federation)
-        assert restart_where_broken(session, college.within(federation.id), federation, claimed)
-        assert log_generation(session, federation.id) > 0
-        assert log_generation(session, industry.world.federation) == 0
-    assert snapshot(college, industry.world.federation) == before
+        here, federation = college.within(world.federation), session.get_one(Federation, world.federation)
+        if restored:
+            recovery.begin(session, here, federation.id, recovery.COMMAND)
+        assert restart_where_broken(session, here, federation, _claim(thief.signer, college, federation.id)) == restored
+        outcome = inbox.receive(session, here, late, world.handlers, via=inbox.PULL)
+        assert outcome.code == ("key-revoked" if restored else "origin-mismatch")
+        assert recovery.is_recovering(session, federation.id) == restored
 
 
 def test_a_stranger_learns_of_no_federation(parents: Parents) -> None:
@@ -186,6 +216,19 @@ def test_a_dead_parent_holds_up_nothing_in_the_other(parents: Parents) -> None:
         territory.world.hub.node_id: "failed",
     }
     assert held_of(industry.world.hub, college, industry.world.federation) == [(1, "current")]
+
+
+def test_a_parent_whose_mailbox_is_full_holds_up_nothing_in_the_other(parents: Parents) -> None:
+    """Two colleges are in both federations: what waits in the one is not on its way less, nor later."""
+    college, neighbour = parents.college, parents.industry.college()
+    for net in (parents.industry, parents.territory):
+        net.world.introduce(college, neighbour)
+        net.world.append(college, 1, stream=f"node:{neighbour.node_id}")
+    territory = parents.territory.world.federation
+    with college.database.write() as session:
+        _note_full(session, college, session.get_one(Peer, (territory, neighbour.node_id)))
+        rows = session.exec(select(StoredRecord.federation, OutboxItem.code).join(OutboxItem)).all()
+    assert dict(rows) == {territory: FULL, parents.industry.world.federation: ""}
 
 
 def test_each_federation_has_its_own_rhythm(parents: Parents) -> None:

@@ -18,7 +18,16 @@ from node.exchange.alarms import export_evidence
 from node.exchange.cosigning import active_members, current_checkpoint
 from node.exchange.inbox import PULL
 from node.exchange.revocation import _prove, apply_revocations, countersign
-from node.stream.models import Cosigned, OwnCheckpoint, Peer, PeerKey, ProvenRecord, StoredRecord
+from node.stream.models import (
+    Cosigned,
+    Equivocation,
+    OriginBreak,
+    OwnCheckpoint,
+    Peer,
+    PeerKey,
+    ProvenRecord,
+    StoredRecord,
+)
 from node.stream.service import find_member, get_federation
 from tests.exchange.conftest import START, World
 from tests.sync.conftest import Net
@@ -253,3 +262,31 @@ def test_where_the_newest_revision_is_unproven_the_one_before_is_shown(world: Wo
     _revoke(world, world.hub, college, START + timedelta(hours=1))
     assert apply_revocations(world.hub, handlers) == 1
     assert shown == [first.id]
+
+
+def test_a_thief_of_a_revoked_key_contradicts_nobody_and_holds_no_place(world: World) -> None:
+    """What was taken in before stays current; what the thief signed at later places gives way to the new key."""
+    college = world.add_college()
+    first = world.append(college, 1)
+    world.receive(world.hub, first.envelope)
+    world.clock.forward(hours=2)
+    renewed = replace(college, signer=read_signer(new_private_pem()))
+    for node in (world.hub, college):
+        _revoke(world, node, college, START + timedelta(hours=1), renewed)
+    elsewhere = world.forge(college, first.envelope, sequence=2, previous="ab" * 32)
+    for envelope in (world.forge(college, first.envelope, content={"n": 9}), elsewhere):
+        assert world.receive(world.hub, envelope).code == "key-revoked"
+    place = {"sequence": 2, "previous": first.id}
+    stolen = world.forge(college, first.envelope, **place, subject="s7")
+    further = world.forge(college, first.envelope, sequence=3, previous=read_envelope(stolen).id, subject="s8")
+    for envelope in (stolen, further):
+        assert world.receive(world.hub, envelope).code == "key-revoked"
+    assert _states(world.hub, college) == [(1, "current"), (2, "unproven"), (3, "unproven")]
+    own = [world.append(renewed, n) for n in (2, 3)]
+    assert [world.receive(world.hub, record.envelope).code for record in own] == ["", ""]
+    assert _states(world.hub, college) == [(1, "current"), (2, "current"), (3, "current")]
+    assert world.receive(world.hub, stolen).code == "key-revoked", "it comes again, to no effect"
+    with world.hub.database.read() as session:
+        assert session.exec(select(Equivocation)).all() == []
+        [noted] = session.exec(select(OriginBreak)).all()
+    assert (noted.before, noted.after, noted.first_envelope) == (3, 1, further)

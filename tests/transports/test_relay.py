@@ -13,7 +13,7 @@ from node.context import Node
 from node.exchange import mailbox
 from node.exchange.models import MailboxParcel
 from node.exchange.parcels import pack
-from node.exchange.relay import BELL
+from node.exchange.relay import BELL, whose
 from node.exchange.routes import DIRECT, RELAYED, STICK, route_to
 from node.stream.models import Federation, OutboxItem, Peer, StoredRecord
 from tests.exchange.conftest import World
@@ -198,7 +198,7 @@ def test_a_hundred_waiting_polls_hold_up_no_pull(net: Net, world: World, pair: t
         client.post(f"{url}/exchange/v1/relay", content=join_page([request, *split_page(packed.data)]))
         assert packed.data[1:200] in polls[reader.node_id].result(30).content
         for college in colleges:  # a newer poll ends the older one
-            BELL.ring(college.node_id)
+            BELL.ring(whose(world.federation, college.node_id))
             if college is not reader:
                 request = world.request(college, "relay", {"do": "take", "wait_seconds": 0})
                 client.post(f"{url}/exchange/v1/relay", content=join_page([request]))

@@ -17,12 +17,14 @@ from node.access.permissions import OFFICER, SYSTEM, Actor
 from node.context import Node
 from node.db import Database
 from node.exchange.alarms import evidence_status
+from node.exchange.inbox import PULL
 from node.exchange.reopened import reopen_streams, take_reopening
 from node.exchange.status import list_quarantine
 from node.exchange.sync import recover
 from node.stream.models import Equivocation, StoredRecord
 from node.stream.recovery import Recovery
 from tests.exchange.conftest import World
+from tests.exchange.test_refusals import refuse
 from tests.sync.conftest import Net
 
 
@@ -122,6 +124,41 @@ def test_what_was_said_before_and_after_is_no_contradiction(net: Net, world: Wor
     for row in [*before, *after]:
         for place, identity in claims_of(row.envelope, lambda _: member).items():
             assert claims.setdefault(place, identity) == identity
+
+
+def test_who_forked_a_stream_does_not_hide_that_by_a_break(net: Net, world: World, lost: Callable[[], Lost]) -> None:
+    """The hub was given 2 and 3, a reader another 2; then the stream begins anew behind 1 for both."""
+    told = lost()
+    first, second, _ = _held(world.hub, told.node)
+    reopen_streams(told.node, SYSTEM)
+    anew = _held(told.node, told.node)[-1]
+    reader = net.college()
+    world.introduce(reader, told.node)
+    other = world.forge(told.node, second.envelope, content={"n": 9})
+    for envelope in (first.envelope, other, anew.envelope):
+        assert world.receive(reader, envelope, PULL).code == ""
+    net.run(told.node)
+    for _ in range(2):
+        net.run(reader)
+    for node in (world.hub, reader):
+        with node.database.read() as session:
+            [proof] = session.exec(select(Equivocation)).all()
+        assert {proof.first_envelope, proof.envelope} == {second.envelope, other}
+
+
+def test_a_refusal_that_was_given_up_contradicts_nothing(net: Net, world: World, lost: Callable[[], Lost]) -> None:
+    """A hub names another id than the origin's in its refusal; the true record comes after the break."""
+    told = lost()
+    first, second, _ = _held(world.hub, told.node)
+    reopen_streams(told.node, SYSTEM)
+    reader = net.college()
+    world.introduce(reader, told.node)
+    world.receive(reader, first.envelope, PULL)
+    world.receive(reader, refuse(world, world.hub, told.node.node_id, "all", 2, "cd" * 32), PULL)
+    world.receive(reader, _held(told.node, told.node)[-1].envelope, PULL)
+    assert world.receive(reader, second.envelope, PULL).code == "stream-reopened"
+    with reader.database.read() as session:
+        assert session.exec(select(Equivocation)).all() == []
 
 
 def test_only_an_administrator_opens_and_only_what_waits(net: Net, world: World, lost: Callable[[], Lost]) -> None:
