@@ -191,7 +191,8 @@ def look_at(part: Problem) -> Outsider | None:
     exact = [value if known is None else float(known) for value, known in zip(values, fixed, strict=True)]
     floors = [between.get(place, (0, None))[0] for place in range(len(exact))]
     ceilings = {place: high for place, (_, high) in between.items() if high is not None}
-    outsider = Outsider(exact, floors, relations, believed, ceilings)
+    blocks = [cell.block for cell in part.cells]
+    outsider = Outsider(exact, floors, relations, believed, ceilings, blocks=blocks)
     outsider.withhold(place for place, known in enumerate(fixed) if known is None)
     return outsider
 
