@@ -48,8 +48,8 @@ class Outsider:
         `ceilings` bound some cells where they are unknown.
         """
         self._values = values
-        self._floors = floors
-        self._ceilings = ceilings
+        self._floors = list(floors)
+        self._ceilings = dict(ceilings)
         # Far above every count: a cell that reaches it has no bound that says anything.
         self._beyond = 2 * math.ceil(max(values, default=0)) + 1000
         self.unknown: set[int] = set()
@@ -93,6 +93,12 @@ class Outsider:
             self.unknown.add(cell)
             self._low[cell] = self._high[cell] = (float(self._values[cell]), self._values)
 
+    def loosen(self, cell: int, floor: int) -> None:
+        """Take from an unknown cell what was told of it: it has this floor and no ceiling from now on."""
+        self._floors[cell] = floor
+        self._ceilings.pop(cell, None)
+        self._model.changeColBounds(cell, floor, self._ceiling_of(cell))
+
     def _ceiling_of(self, cell: int) -> float:
         return self._ceilings.get(cell, self._values[cell] + self._beyond)
 
@@ -122,14 +128,15 @@ class Outsider:
     def find_binding(self, cell: int, width: int) -> list[int] | None:
         """Look for witnesses until `cell` has this width: None; or return the cells whose being known forbids it.
 
-        Those are the known cells with a reduced cost: without one the optimum would stay if all of them were unknown.
+        Those are the cells with a reduced cost that are known, or have a ceiling: without one the optimum would stay if
+        all of them were unknown.
         """
         binding: dict[int, None] = {}
         for sign in (-1.0, 1.0):  # upward first: there is usually more room
             if self._width_of(cell) >= width:
                 return None
             for column, dual in enumerate(self._solve(cell, sign)):
-                if abs(dual) > _EPSILON and column not in self.unknown:
+                if abs(dual) > _EPSILON and (column not in self.unknown or column in self._ceilings):
                     binding[column] = None
         return None if self._width_of(cell) >= width else list(binding)
 

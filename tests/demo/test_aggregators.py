@@ -114,7 +114,16 @@ def test_one_aggregator_is_killed_and_then_one_lies(tmp_path: Path) -> None:
         _end(second, crew)
         liar = tmp_path / "liar.py"
         liar.write_text(textwrap.dedent(LIAR), encoding="utf-8")
-        command = [sys.executable, str(liar), "--config", str(second.node.config), "serve", "--port", str(port), "--json"]
+        command = [
+            sys.executable,
+            str(liar),
+            "--config",
+            str(second.node.config),
+            "serve",
+            "--port",
+            str(port),
+            "--json",
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as lying:
             try:
                 assert lying.stdout is not None
