@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from sqlalchemy import func
@@ -23,6 +24,13 @@ Place = tuple[str, str, int]
 
 def check_healed(nodes: Nodes) -> dict[str, int]:
     """Check all of it; return what was counted."""
+    with ExitStack() as opened:
+        for folder in nodes.folders.values():
+            opened.enter_context(folder.opened())
+        return _check(nodes)
+
+
+def _check(nodes: Nodes) -> dict[str, int]:
     held = {folder.name: records_of(folder) for folder in nodes.folders.values()}
     own = {folder.name: _own(folder, held[folder.name]) for folder in nodes.folders.values()}
     for_all = {place: data for name in own for place, data in own[name].items() if place[1] == "all"}

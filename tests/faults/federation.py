@@ -45,6 +45,7 @@ class Folder:
     path: Path
     words: Path
     running: list[Running] = field(default_factory=list)
+    held: Node | None = None  # while it is opened within this process
 
     @property
     def config(self) -> Path:
@@ -52,12 +53,16 @@ class Folder:
 
     @contextmanager
     def opened(self) -> Iterator[Node]:
-        """Open the node within this process: to prepare, and to look at it afterwards."""
-        node = open_node(self.config)
+        """Open the node within this process, once: to prepare, and to look at it afterwards."""
+        if self.held is not None:
+            yield self.held
+            return
+        self.held = open_node(self.config)
         try:
-            yield node
+            yield self.held
         finally:
-            node.database.close()
+            self.held.database.close()
+            self.held = None
 
     def start(self, target: Callable[..., None], *values: Any, around: Around | None = None) -> Running:
         started = start(target, *values, around=around or Around(), folder=self.words)

@@ -1,19 +1,52 @@
-"""What every forked process would otherwise read and work out for itself."""
+"""What every forked process would otherwise read and work out for itself: a small federation lives once, in here.
+
+What comes of that is kept by the program itself: modules, validators, compiled statements and expressions. Nothing of
+the nodes stays, neither files nor connections nor threads.
+"""
+
+import gc
+import tempfile
+from importlib import import_module
+from pathlib import Path
 
 from sqlalchemy.orm import configure_mappers
 
+import federation.client
 import node.app
 import node.cli
 import node.handlers
 import node.jobs
-import tests.faults.federation
 import tests.faults.proxy  # noqa: F401
-from federation.validation import check_schema
+from node.context import Node
+from node.exchange.sync import run_round
+from tests.faults.federation import found, publish_all
+from tests.transport import AppTransport
+
+_OF_A_SERVER = ("logging", "loops.auto", "protocols.http.auto", "protocols.websockets.auto", "lifespan.on")
+
+
+def live_once(folder: Path) -> None:
+    """Found a hub and a college, let the college say something, and both exchange it."""
+    nodes = found(folder, ["x"])
+    publish_all(str(nodes["x"].config))
+    with nodes.hub.opened() as hub, nodes["x"].opened() as college:
+        app = node.app.create_app(hub)
+        nodes.address_hub("http://hub")
+
+        def connect(_: Node, url: str) -> federation.client.PeerClient:
+            return federation.client.PeerClient(url, transport=AppTransport(app))
+
+        for _ in range(2):
+            run_round(college, node.handlers.HANDLERS, by_hand=True, connect=connect)
+
 
 configure_mappers()
 node.cli.distributions = list  # type: ignore[assignment]  # what is installed was looked at when the tests started
-for _schema in ("record.v1", "request.v1", "answer.v1", "receipt.v1", "release.v1", "notice.v1"):
-    try:
-        check_schema(_schema, {})
-    except Exception:  # noqa: BLE001, S112  an empty document is invalid; the validator is what we want
-        continue
+node.cli.make_app()  # reads every word's module
+for _module in _OF_A_SERVER:
+    import_module(f"uvicorn.{_module}")
+with tempfile.TemporaryDirectory() as _folder:
+    live_once(Path(_folder))
+federation.client._ALARMS = federation.client._Alarms()  # whose thread is this process's
+gc.collect()
+gc.freeze()

@@ -25,6 +25,7 @@ from node.totals.board import load_board
 from node.totals.turns import Turn
 from tests.access.conftest import PASSWORD
 from tests.cli.conftest import gonghui  # noqa: F401  a fixture
+from tests.conftest import made_once
 from tests.releases.conftest import ANN, BEN, Office, roster_text
 
 ROOT = Actor("a-root", "root", ADMIN)
@@ -136,9 +137,13 @@ class Province:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Province:
-    """Give twelve colleges that have released, contribute and are vouched for; made once, copied for each test."""
-    folder, federation = tmp_path_factory.mktemp("province"), new_identifier("f")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of twelve colleges that have released, contribute and are vouched for, to be copied."""
+    return made_once(tmp_path_factory, "province", _release)
+
+
+def _release(folder: Path) -> None:
+    federation = new_identifier("f")
     hub = make(folder / "hub", "省")
     second = make(folder / "second", "教育工会")
     colleges = [make(folder / f"c{n}", f"学院{n}") for n in range(COLLEGES)]
@@ -153,21 +158,17 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Province:
     province.spread()
     for node in province.nodes:
         node.database.close()
-    return province
 
 
 @pytest.fixture
-def province(released: Province, tmp_path: Path) -> Iterator[Province]:
+def province(released: Path, tmp_path: Path) -> Iterator[Province]:
     """Give a copy of the province."""
-    opened: list[Node] = []
-
-    def copy(node: Node) -> Node:
-        folder = tmp_path / node.folder.name
-        shutil.copytree(node.folder, folder)
-        opened.append(open_node(folder / "config.toml"))
-        return opened[-1]
-
-    hub, second, *colleges = map(copy, released.nodes)
-    yield Province(released.federation, hub, second, colleges)
-    for node in opened:
+    shutil.copytree(released, tmp_path / "province")
+    names = ("hub", "second", *(f"c{number}" for number in range(COLLEGES)))
+    hub, second, *colleges = (open_node(tmp_path / "province" / name / "config.toml") for name in names)
+    with hub.database.read() as session:
+        federation = session.exec(select(Federation.id)).one()
+    found = Province(federation, hub, second, colleges)
+    yield found
+    for node in found.nodes:
         node.database.close()
