@@ -9,7 +9,7 @@ Nothing here knows thresholds, indicators or reasons; `disclosure` decides with 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import highspy
@@ -32,17 +32,18 @@ class Outsider:
         ceilings: Mapping[int, int] = MappingProxyType({}),
         *,
         blocks: Sequence[tuple[str, ...]] = (),
+        never: Collection[int] = (),
     ) -> None:
         """Take counts and floors by cell, relations (total, parts) and links by index; all is published at first.
 
         `values` is any whole table that fits: the truth inside the node, what `find_point` found for a stranger.
         `ceilings` bound some cells where they are unknown. `blocks` says by cell where to look first: its own block,
-        and the blocks above that may have to move with it.
+        and the blocks above that may have to move with it. `never` are cells that nobody will publish.
         """
         self.unknown: set[int] = set()
         self.solved = 0
         rows = [*((((total,), parts, 0)) for total, parts in relations), *links]
-        problem = Problem(values, list(floors), rows, dict(ceilings))
+        problem = Problem(values, list(floors), rows, dict(ceilings), never)
         self._problem = problem
         self._blocks = blocks
         self._whole = Scope(problem, self.unknown, [0] * len(values))

@@ -116,6 +116,18 @@ def look_at_pages(province: Province, told: dict[tuple[str, str], int]) -> None:
 
 
 @pytest.mark.skipif(not LONG, reason="long form: make soak")
+def test_a_round_is_the_same_on_postgresql(province_on_server: Province) -> None:
+    province_on_server.begin()
+    province_on_server.run()
+    truth = province_on_server.truth()
+    for node in province_on_server.nodes[:4]:
+        look = province_on_server.look(node)
+        assert (look.state, len(look.contributors)) == (OPENED, 12)
+        assert len(look.published) > 30
+        assert all(truth[name] == value for name, value in look.published.items())
+
+
+@pytest.mark.skipif(not LONG, reason="long form: make soak")
 def test_an_aggregator_that_is_down_between_any_two_steps_holds_the_round_up_and_spoils_nothing(
     province: Province,
 ) -> None:
