@@ -236,12 +236,12 @@ class _Gate:
         cells, least = self.system.cells, self.insiders
         persons = [cell.persons for cell in cells]
         floors = [min(max(1, least), cell.persons) if cell.public else 0 for cell in cells]
-        blocks = [cell.block for cell in cells]
-        outsider = Outsider(persons, floors, self.system.relations, self.system.links, blocks=blocks)
+        blocks, never = [cell.block for cell in cells], {*self.system.hidden, *self.system.held}
+        outsider = Outsider(persons, floors, self.system.relations, self.system.links, blocks=blocks, never=never)
         guesser = outsider
         if self.system.loose:
             rows = [*self.system.links, *self.system.loose]
-            guesser = Outsider(persons, floors, self.system.relations, rows, blocks=blocks)
+            guesser = Outsider(persons, floors, self.system.relations, rows, blocks=blocks, never=never)
         for view in {id(view): view for view in (outsider, guesser)}.values():
             view.withhold((*self.system.hidden, *self.system.held))
         return outsider, guesser

@@ -192,8 +192,9 @@ def look_at(part: Problem) -> Outsider | None:
     floors = [between.get(place, (0, None))[0] for place in range(len(exact))]
     ceilings = {place: high for place, (_, high) in between.items() if high is not None}
     blocks = [cell.block for cell in part.cells]
-    outsider = Outsider(exact, floors, relations, believed, ceilings, blocks=blocks)
-    outsider.withhold(place for place, known in enumerate(fixed) if known is None)
+    unknown = {place for place, known in enumerate(fixed) if known is None}
+    outsider = Outsider(exact, floors, relations, believed, ceilings, blocks=blocks, never=unknown)
+    outsider.withhold(unknown)
     return outsider
 
 

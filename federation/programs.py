@@ -5,7 +5,7 @@ that changes between two questions is the objective or some bounds, so the solve
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import highspy
 import numpy as np
@@ -35,9 +35,15 @@ class Problem:
     """Cells and rows by index. All counts are differences to the values: a table of zeros fits every row."""
 
     def __init__(
-        self, values: Sequence[float], floors: Sequence[int], rows: Sequence[Row], ceilings: Mapping[int, int]
+        self,
+        values: Sequence[float],
+        floors: list[int],
+        rows: Sequence[Row],
+        ceilings: dict[int, int],
+        never: Collection[int],
     ) -> None:
         self.values = values
+        self.never = never
         self.floors = floors
         self.ceilings = ceilings
         self.rows = rows
@@ -63,9 +69,9 @@ class Problem:
         yield from ((cell, -1.0) for cell in right)
 
     def may_be_left(self, cell: int) -> bool:
-        """Tell whether a cell stands in one exact row alone: it is no column, it is what the row leaves."""
+        """Tell whether a cell, never published, stands in one exact row alone: no column, but what the row leaves."""
         numbers = self.rows_of[cell]
-        return len(numbers) == 1 and not self.rows[numbers[0]][2]
+        return cell in self.never and len(numbers) == 1 and not self.rows[numbers[0]][2]
 
 
 class Scope:
@@ -191,7 +197,7 @@ class Group:
         return np.concatenate(found)
 
     def _build(self, cells: Sequence[int], numbers: Sequence[int]) -> QuietSolver:
-        problem = self.problem
+        problem, numbers = self.problem, self._telling(numbers)
         rows = [self._take_row(number) for number in numbers]
         for cell in cells:
             if cell not in self.left:
@@ -222,17 +228,36 @@ class Group:
         model.passModel(program)
         return model
 
+    def _telling(self, numbers: Sequence[int]) -> list[int]:
+        """Return the rows without those that bound one cell, by a rest elsewhere, less than another such row does."""
+        ends: dict[tuple[int, bool], tuple[float, int]] = {}
+        kept = []
+        for number in numbers:
+            mine = [(cell, sign) for cell, sign in self.problem.signed(number) if cell in self.index]
+            left = self._rest_of(number)
+            if len(mine) > 1 or left is None or left[0] in self.index:
+                kept.append(number)
+                continue
+            [(cell, sign)] = mine
+            low, high = _turned(self.problem.bounds_of(left[0]), left[1] * sign)
+            for is_high, room in ((False, -low), (True, high)):
+                ends[cell, is_high] = min(ends.get((cell, is_high), (room, number)), (room, number))
+        return sorted({*kept, *(number for _, number in ends.values())})
+
+    def _rest_of(self, number: int) -> tuple[int, float] | None:
+        """Return the cell of any block that is what a row leaves, with its sign."""
+        unknown, problem = self.scope.unknown, self.problem
+        found = (
+            (cell, sign)
+            for cell, sign in problem.signed(number)
+            if cell in unknown and cell not in self.column and problem.may_be_left(cell)
+        )
+        return next(found, None)
+
     def _take_row(self, number: int) -> tuple[float, float]:
         """Give a row its number here, find the cell of any block that is what it leaves; return the row's bounds."""
         self.row[number] = len(self.row)
-        left = next(
-            (
-                (cell, sign)
-                for cell, sign in self.problem.signed(number)
-                if cell in self.scope.unknown and cell not in self.column and self.problem.may_be_left(cell)
-            ),
-            None,
-        )
+        left = self._rest_of(number)
         if left is None:
             return self.problem.gaps[number]
         cell, sign = left
@@ -249,13 +274,8 @@ class Group:
 
     def _left_of(self, number: int) -> list[int]:
         """Return the cell of a new row that is what it leaves, if it belongs here."""
-        unknown, problem = self.scope.unknown, self.problem
-        if number in self.row:
-            return []
-        found = [
-            c for c, _ in problem.signed(number) if c in unknown and c not in self.column and problem.may_be_left(c)
-        ]
-        return [c for c in found[:1] if self.scope.is_near(c, next(iter(self.index)))]
+        found = None if number in self.row else self._rest_of(number)
+        return [found[0]] if found and self.scope.is_near(found[0], next(iter(self.index))) else []
 
     def take_in(self) -> None:
         """Take in what waits."""
@@ -269,7 +289,11 @@ class Group:
             signs: dict[int, float] = {}
             for number in self.problem.rows_of[cell]:
                 if number not in self.row:
-                    self.model.addRow(*self._take_row(number), 0, [], [])
+                    ends = self._take_row(number)
+                    inside = {
+                        self.column[c]: s for c, s in self.problem.signed(number) if c in self.column and c != cell
+                    }
+                    self.model.addRow(*ends, len(inside), list(inside), list(inside.values()))
                 signs[self.row[number]] = next(sign for other, sign in self.problem.signed(number) if other == cell)
             self.model.addCol(0.0, *self.problem.bounds_of(cell), len(signs), list(signs), list(signs.values()))
         self.waiting.clear()
@@ -321,6 +345,10 @@ class Group:
             self.limit = max(_WITNESSES, 2 * len(witnesses))
         self.witnesses = witnesses
 
+    def widen(self, cell: int) -> None:
+        """Give a cell the bounds that it has now, no narrower than before."""
+        self._bound(cell, self.problem.bounds_of(cell))
+
     def spread(self, wanted: Sequence[tuple[int, int]], sign: float) -> None:
         """Look for one table in which as many cells as possible are as far from their values as is wanted."""
         for cell, width in wanted:
@@ -338,7 +366,10 @@ class Group:
             self.model.changeColBounds(self.column[cell], *ends)
 
     def solve(self, cell: int, sign: float) -> list[int]:
-        """Minimise `sign` times the cell; remember the witness, return the cells outside that have a reduced cost."""
+        """Minimise `sign` times the cell; remember the witness, return the cells that have a reduced cost.
+
+        Of those inside only the ones with a ceiling.
+        """
         duals = self._ask([cell], sign)
         costs: dict[int, float] = {}
         if cell in self.left:
@@ -348,7 +379,9 @@ class Group:
         for row in np.flatnonzero(np.abs(duals) > EPSILON).tolist():
             for other, there in self.problem.signed(numbers[row]):
                 costs[other] = costs.get(other, 0.0) + there * duals[row]
-        return [other for other, cost in costs.items() if abs(cost) > EPSILON and other not in self.scope.unknown]
+        costs[cell] = costs.get(cell, 0.0) - sign
+        inside, bound = self.scope.unknown, self.problem.ceilings
+        return [o for o, cost in costs.items() if abs(cost) > EPSILON and (o not in inside or o in bound)]
 
     def _ask(self, cells: Sequence[int], sign: float) -> list[float]:
         if not self.column:  # nothing but what a row leaves
