@@ -18,8 +18,8 @@ from bench.telling import tell
 from federation.catalogue import load_catalogue
 from federation.disclosure import Cell, Protection, Relation, protect
 from federation.linkage import join_new
-from federation.outsider import QuietSolver
 from federation.periods import read_period
+from federation.programs import QuietSolver
 from node.config import PrivacySection
 from node.db import Database
 from node.indicators import gate

@@ -43,7 +43,8 @@ class Cell:
     never on the wire and must not become derivable. known: it follows from the definitions for everybody (a structural
     zero), so it is never withheld. weight: the price of withholding it, set by the kind of table, never by the count.
     past: PUBLISHED or HELD where that was decided before, for good. between: what everybody can read off a figure that
-    was moved by chance, None where there is none; `noisy` alone looks at it.
+    was moved by chance, None where there is none; `noisy` alone looks at it. block: whose room is looked for among
+    themselves first, as that of one table's cells, and the blocks above that may have to move with it.
     """
 
     key: Key
@@ -54,6 +55,7 @@ class Cell:
     weight: int = 1
     past: str = ""
     between: tuple[int, int | None] | None = None
+    block: tuple[str, ...] = ()
 
     @property
     def is_small(self) -> bool:
@@ -224,38 +226,64 @@ class _Gate:
         self.withheld: dict[int, None] = {}
         self.lost: set[int] = set()  # the past alone gives them away
         self.guessed: set[int] = set()  # and what it lets a guesser guess
-        if system.links or system.loose:
-            self._look_back()
         self.outsider, self.guesser = self._make_views()
+        self._mute: tuple[Outsider, Outsider] | None = None
+        if system.links:
+            self._look_back()
 
     def _make_views(self) -> tuple[Outsider, Outsider]:
         """Return both, who know everything but the cells that are not for this release to publish."""
         cells, least = self.system.cells, self.insiders
         persons = [cell.persons for cell in cells]
         floors = [min(max(1, least), cell.persons) if cell.public else 0 for cell in cells]
-        outsider = Outsider(persons, floors, self.system.relations, self.system.links)
+        blocks, never = [cell.block for cell in cells], {*self.system.hidden, *self.system.held}
+        outsider = Outsider(persons, floors, self.system.relations, self.system.links, blocks=blocks, never=never)
         guesser = outsider
         if self.system.loose:
             rows = [*self.system.links, *self.system.loose]
-            guesser = Outsider(persons, floors, self.system.relations, rows)
+            guesser = Outsider(persons, floors, self.system.relations, rows, blocks=blocks, never=never)
         for view in {id(view): view for view in (outsider, guesser)}.values():
             view.withhold((*self.system.hidden, *self.system.held))
         return outsider, guesser
 
     def _look_back(self) -> None:
-        """Find what would stay open if this release said nothing at all: it asks for nothing any more."""
-        cells = self.system.cells
-        self.outsider, self.guesser = self._make_views()
-        silent = [i for i in range(len(cells)) if self.system.may_withhold(i)]
-        for view in (self.outsider, self.guesser):
-            view.withhold(i for i in silent if i not in view.unknown)
-        old = [*self.system.held, *(i for i in self.system.hidden if cells[i].is_small)]
-        told = {i for i in (*old, *silent) if self.outsider.find_binding(i, cells[i].width) is not None}
-        self.lost = {i for i in told if cells[i].is_small or not self.system.may_withhold(i)}
-        self.system.give(told - self.lost)
-        if self.guesser is not self.outsider:
-            small = [i for i in (*old, *self.system.small_public) if cells[i].is_small and i not in self.lost]
-            self.guessed = {i for i in small if self.guesser.find_binding(i, cells[i].width) is not None}
+        """Find which cells near a tie to the past would stay open if this release said nothing at all.
+
+        Withholding them would hide nothing. Farther ones are asked about when nothing else helps them.
+        """
+        cells, system = self.system.cells, self.system
+        tied = dict.fromkeys(i for left, right, _ in system.links for i in (*left, *right))
+        numbers = dict.fromkeys(number for i in tied for number in system.relations_of[i])
+        tied |= dict.fromkeys(i for n in numbers for i in (system.relations[n][0], *system.relations[n][1]))
+        small = {i for i in system.hidden if cells[i].is_small}
+        asked = [i for i in tied if i in small or i in system.held or system.may_withhold(i)]
+        self._silence()[0].look_around((i, cells[i].width) for i in asked)
+        told = {i for i in asked if self._is_told(i)}
+        self.lost = {i for i in told if cells[i].is_small or not system.may_withhold(i)}
+        system.give(told - self.lost)
+
+    def _silence(self) -> tuple[Outsider, Outsider]:
+        """Return both as they would be if this release said nothing at all."""
+        if self._mute is None:
+            self._mute = self._make_views()
+            silent = [i for i in range(len(self.system.cells)) if self.system.may_withhold(i)]
+            for view in {id(view): view for view in self._mute}.values():
+                view.withhold(silent)
+        return self._mute
+
+    def _is_told(self, i: int) -> bool:
+        return self._silence()[0].find_binding(i, self.system.cells[i].width) is not None
+
+    def _give_up(self, i: int) -> None:
+        """Ask for nothing any more where the past alone opens a target, or lets somebody guess it; else refuse."""
+        if not (self.system.links or self.system.loose):
+            raise self._hopeless(i)
+        if self.outsider.find_binding(i, self.system.cells[i].width) is None:
+            self.guessed.add(i)
+        elif self._is_told(i):
+            self.lost.add(i)
+        else:
+            raise self._hopeless(i)
 
     def withhold(self, cells: Iterable[int]) -> None:
         """Keep public cells back; one that everybody knows cannot be."""
@@ -272,18 +300,25 @@ class _Gate:
         small = (i for i in self.system.hidden if self.system.cells[i].is_small)
         return [i for i in (*self.withheld, *self.system.held, *small) if i not in self.lost]
 
-    def find_binding(self, i: int) -> list[int] | None:
+    def find_binding(self, i: int, *, near: bool = False) -> list[int] | None:
         """Return the cells whose being known pins a target too narrowly for one of the outsiders, None for none."""
         cell = self.system.cells[i]
-        binding = self.outsider.find_binding(i, cell.width)
+        binding = self.outsider.find_binding(i, cell.width, near=near)
         if binding is not None or self.guesser is self.outsider or not cell.is_small or i in self.guessed:
             return binding
-        return self.guesser.find_binding(i, cell.width)
+        return self.guesser.find_binding(i, cell.width, near=near)
+
+    def _look_around(self, targets: Iterable[int]) -> None:
+        cells, targets = self.system.cells, list(targets)
+        self.outsider.look_around((i, cells[i].width) for i in targets)
+        if self.guesser is not self.outsider:
+            small = (i for i in targets if cells[i].is_small and i not in self.guessed)
+            self.guesser.look_around((i, cells[i].width) for i in small)
 
     def narrow(self) -> Iterator[int]:
         """Yield the targets that can be pinned too narrowly."""
         for i in self.targets():
-            if self.find_binding(i) is not None:
+            if self.find_binding(i) is not None and not self._is_told(i):
                 yield i
 
     def guard(self) -> None:
@@ -291,15 +326,35 @@ class _Gate:
 
         Each round withholds one more cell, and withholding never narrows another target, so this ends.
         """
+        self._cover_sums(range(len(self.system.relations)))
         pending = deque(self.targets())
-        pending.extend(self._cover_sums(range(len(self.system.relations))))
+        while pending:
+            far = self._guard_near(pending)
+            self._look_around(far)
+            pending.extend(self._guard_far(far))
+
+    def _guard_near(self, pending: deque[int]) -> list[int]:
+        """Withhold near each target what it needs; return the targets that find nothing there."""
+        far: dict[int, None] = {}
         while pending:
             target = pending.popleft()
+            while (binding := self.find_binding(target, near=True)) is not None:
+                candidates = [i for i in binding if self.system.may_withhold(i)]
+                if not candidates:
+                    far[target] = None
+                    break
+                pending.extend(self._withhold_best(candidates))
+        return list(far)
+
+    def _guard_far(self, targets: Iterable[int]) -> Iterator[int]:
+        """Withhold what any target needs wherever it is; yield what was withheld."""
+        for target in targets:
             while (binding := self.find_binding(target)) is not None:
                 candidates = [i for i in binding if self.system.may_withhold(i)]
                 if not candidates:
-                    raise self._hopeless(target)
-                pending.extend(self._withhold_best(candidates))
+                    self._give_up(target)
+                    break
+                yield from self._withhold_best(candidates)
 
     def _withhold_best(self, candidates: Iterable[int]) -> list[int]:
         """Withhold the cheapest candidate and what its relations then call for; return all of them."""
@@ -362,19 +417,17 @@ class _Gate:
         self.outsider.unknown.discard(i)
         small = any(self._gives_small_sum(number) for number in numbers)
         self.outsider.unknown.add(i)
-        targets = dict.fromkeys(self.targets())
-        near = dict.fromkeys(j for cells in around for j in cells if j in targets)
-        check = [(j, self.system.cells[j].width) for j in near | targets]
+        check = {j: self.system.cells[j].width for j in self.targets()}
         if small or not self._publish(i, check):
             self.withheld[i] = None
 
-    def _publish(self, i: int, check: list[tuple[int, int]]) -> bool:
+    def _publish(self, i: int, check: dict[int, int]) -> bool:
         """Publish a cell if both outsiders still learn nothing; else leave everything as it was."""
         if not self.outsider.publish(i, check):
             return False
         if self.guesser is self.outsider:
             return True
-        guarded = [(j, w) for j, w in check if self.system.cells[j].is_small and j not in self.guessed]
+        guarded = {j: w for j, w in check.items() if self.system.cells[j].is_small and j not in self.guessed}
         if self.guesser.publish(i, guarded):
             return True
         self.outsider.withhold([i])

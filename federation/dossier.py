@@ -1,10 +1,10 @@
-"""The signed releases of one node as anybody may hold them: verified, whole, and ready to be audited.
+"""The signed releases of nodes as anybody may hold them, and exact totals over them: verified, whole, to be audited.
 
 What is audited is only as complete as what was collected. A revision that was superseded is public all the same, so a
 gap in the revisions of a subject is refused; a subject that is missing altogether cannot be noticed here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,11 @@ from federation.documents import read_object
 from federation.envelope import RECORD_TYPE, check_type, read_envelope
 from federation.errors import InputRefused, TrustError
 from federation.evidence import FindMember, check_document
+from federation.history import OpenedTotal
 from federation.protection import schema_of
+from federation.rounds import COHORT, Board, Said
+from federation.rounds import KIND as SUM
+from federation.rounds import SCHEMA as SUM_SCHEMA
 from federation.validation import check_schema
 
 _KIND = "release"
@@ -27,29 +31,76 @@ class Dossier:
     contents: tuple[Mapping[str, Any], ...]
 
 
-def read_dossier(documents: Iterable[bytes], find_member: FindMember) -> Dossier:
-    """Verify each document and put the releases in order; other records are passed over.
+@dataclass(frozen=True)
+class Collected:
+    """What was collected of several nodes: a dossier each, by id, and the exact totals that they verified."""
 
-    Raise TrustError where one does not hold or is of another node, InputRefused where a revision is missing.
+    dossiers: tuple[Dossier, ...]
+    totals: tuple[OpenedTotal, ...]
+
+
+def read_collected(documents: Iterable[bytes], find_member: FindMember) -> Collected:
+    """Verify each document, put each node's releases in order and read the totals; other records are passed over.
+
+    Raise TrustError where one does not hold or one key signs for two nodes, InputRefused where a revision is missing.
     """
     found: dict[str, dict[str, Any]] = {}
-    signers: dict[str, None] = {}
+    origins: dict[str, str] = {}
     for data in documents:
         envelope = read_envelope(data)
         check_type(envelope, RECORD_TYPE)
         evidence = check_document(data, find_member)
         payload = read_object(envelope.payload)
+        if payload["kind"] not in {_KIND, SUM}:
+            continue
+        check_schema(schema_of(payload["content"]) if payload["kind"] == _KIND else SUM_SCHEMA, payload["content"])
+        found[evidence.id] = payload
+        if origins.setdefault(evidence.fingerprint, payload["origin"]) != payload["origin"]:
+            raise TrustError("history-origins", "同一密钥为不同的节点签名。", "One key has signed for several nodes.")
+    releases: dict[str, list[dict[str, Any]]] = {}
+    for payload in sorted(found.values(), key=lambda payload: (payload["issued_at"], payload["sequence"])):
         if payload["kind"] == _KIND:
-            check_schema(schema_of(payload["content"]), payload["content"])
-            found[evidence.id] = payload
-            signers[evidence.fingerprint] = None
-    if not found:
+            releases.setdefault(payload["origin"], []).append(payload)
+    if not releases:
         raise InputRefused("history-empty", "没有任何已签名的发布。", "There is no signed release here.")
-    records = sorted(found.values(), key=lambda payload: (payload["issued_at"], payload["sequence"]))
-    if len({payload["origin"] for payload in records}) > 1:
-        raise TrustError("history-origins", "文件来自不同的节点。", "The files are of several nodes.")
-    _check_revisions(records)
-    return Dossier(records[0]["origin"], tuple(signers), tuple(payload["content"] for payload in records))
+    for told in releases.values():
+        _check_revisions(told)
+    dossiers = [
+        Dossier(
+            origin,
+            tuple(fingerprint for fingerprint, signed in origins.items() if signed == origin),
+            tuple(payload["content"] for payload in told),
+        )
+        for origin, told in sorted(releases.items())
+    ]
+    return Collected(tuple(dossiers), tuple(_read_totals(found)))
+
+
+def _read_totals(found: Mapping[str, Mapping[str, Any]]) -> Iterator[OpenedTotal]:
+    """Yield what both aggregators of a cohort published alike and contributors verified."""
+    said: dict[str, list[Said]] = {}
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    ordered = sorted(found.items(), key=lambda item: (item[1]["origin"], item[1]["sequence"]))
+    for identity, payload in ordered:
+        if payload["kind"] == SUM:
+            told = payload["content"]
+            step = Said(identity, payload["origin"], told["step"], told["period"], told["attempt"], told["body"])
+            said.setdefault(told["family"], []).append(step)
+            if told["step"] == COHORT:
+                hub, second = told["body"]["aggregators"]
+                pairs.setdefault(told["family"], set()).add((hub, second))
+    for family, steps in sorted(said.items()):
+        for hub, second in sorted(pairs.get(family, ())):
+            yield from _totals_of(Board(family, hub, second, steps))
+
+
+def _totals_of(board: Board) -> Iterator[OpenedTotal]:
+    for period in sorted({item.period for item in board.all if item.period}):
+        attempt = board.attempts(period)
+        total = board.total(period, attempt) if board.is_sound(period) else None
+        nodes = frozenset(board.contributors(period, attempt)) if total else frozenset()
+        for cell in total["published"] if total else ():
+            yield OpenedTotal(period, (cell["indicator"], cell["dims"]), int(cell["value"]), nodes)
 
 
 def _check_revisions(records: Iterable[Mapping[str, Any]]) -> None:

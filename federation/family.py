@@ -16,7 +16,7 @@ from federation.catalogue import Catalogue, Table, dims_key, read_dims
 from federation.disclosure import HELD, PUBLISHED, Cell, Key, Relation
 from federation.documents import dump_document, read_object, sha256_hex
 from federation.errors import Conflict, InputRefused, Text, TrustError
-from federation.history import components, look_at
+from federation.history import TOTAL, components, look_at
 from federation.linkage import Problem
 from federation.openable import Candidate, find_openable
 from federation.periods import Period
@@ -24,7 +24,6 @@ from federation.publications import Builder, Name, Publication, cells_of
 from federation.validation import check_schema
 from schemas import load_data
 
-TOTAL = "total"  # in place of a node, in the keys of the audit
 TOO_SMALL, PROTECTS = "too-small", "protects"
 
 

@@ -8,15 +8,16 @@ together only through what is not known: each such component is asked for itself
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from federation.catalogue import Catalogue
 from federation.disclosure import HELD, PUBLISHED, Cell, Key, Link, Relation
 from federation.linkage import Problem, join_publications
 from federation.outsider import Outsider, Row, find_point
-from federation.publications import MOVED, Publication, read_publication
+from federation.publications import MOVED, Name, Publication, read_publication
 
+TOTAL = "total"  # in place of a release, in the keys of totals
 SMALL, NARROW, CONTRADICTION = "published-small", "narrow", "contradiction"
 
 
@@ -60,9 +61,53 @@ def _finding(key: Key, why: str, low: int = 0, high: int | None = None) -> Findi
     return Finding(release, indicator, dims, why, low, high)
 
 
+@dataclass(frozen=True)
+class OpenedTotal:
+    """A published exact total: what the newest releases of a period of these nodes add up to in one cell."""
+
+    period: str
+    name: Name
+    value: int
+    nodes: frozenset[str]
+
+
 def audit_history(catalogue: Catalogue, publications: Sequence[Publication]) -> History:
     """Return every cell that is open in all that was published."""
-    problem = join_publications(catalogue, publications, true_only=False)
+    return _audit(publications, join_publications(catalogue, publications, true_only=False))
+
+
+def audit_together(
+    catalogue: Catalogue, by_node: Mapping[str, Sequence[Publication]], totals: Iterable[OpenedTotal]
+) -> History:
+    """Return every cell of any node that is open in what all of them published and the totals over them.
+
+    A release is named by its node and its own name. A total is used where each of its nodes' releases is at hand.
+    """
+    cells: dict[Key, Cell] = {}
+    relations: list[Relation] = []
+    links: list[Link] = []
+    renamed = {node: [replace(item, name=f"{node} {item.name}") for item in told] for node, told in by_node.items()}
+    for told in renamed.values():
+        problem = join_publications(catalogue, told, true_only=False)
+        cells |= {cell.key: cell for cell in problem.cells}
+        relations += problem.relations
+        links += problem.links
+    for total in totals:
+        newest = [_newest(renamed.get(node, ()), total.period) for node in sorted(total.nodes)]
+        parts = [item.key(total.name) for item in newest if item is not None and item.key(total.name) in cells]
+        if len(parts) == len(total.nodes):
+            known = Cell((f"{TOTAL} {total.period}", *total.name), total.value, 0, past=PUBLISHED)
+            cells[known.key] = known
+            relations.append(Relation(known.key, tuple(parts)))
+    everything = [item for told in renamed.values() for item in told]
+    return _audit(everything, Problem(tuple(cells.values()), tuple(relations), tuple(links)))
+
+
+def _newest(publications: Sequence[Publication], period: str) -> Publication | None:
+    return next((item for item in reversed(publications) if item.period.label == period), None)
+
+
+def _audit(publications: Sequence[Publication], problem: Problem) -> History:
     findings = [
         _finding(cell.key, SMALL, cell.persons, cell.persons)
         for cell in problem.cells
@@ -146,8 +191,10 @@ def look_at(part: Problem) -> Outsider | None:
     exact = [value if known is None else float(known) for value, known in zip(values, fixed, strict=True)]
     floors = [between.get(place, (0, None))[0] for place in range(len(exact))]
     ceilings = {place: high for place, (_, high) in between.items() if high is not None}
-    outsider = Outsider(exact, floors, relations, believed, ceilings)
-    outsider.withhold(place for place, known in enumerate(fixed) if known is None)
+    blocks = [cell.block for cell in part.cells]
+    unknown = {place for place, known in enumerate(fixed) if known is None}
+    outsider = Outsider(exact, floors, relations, believed, ceilings, blocks=blocks, never=unknown)
+    outsider.withhold(unknown)
     return outsider
 
 

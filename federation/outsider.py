@@ -1,38 +1,27 @@
-"""What somebody who sees only the published cells can work out about the others: one linear program, kept hot.
+"""What somebody who sees only the published cells can work out about the others.
 
-Every cell is a column, every relation a row. A published cell is fixed at its value, an unknown one may be any count
-from its floor on. All that changes between two questions is the objective or the bounds of one column, so the solver
-goes on from where it stood. Each solution is a whole table that fits everything published, hence a witness for all
-unknown cells at once: a cell is asked about only while the witnesses seen do not yet show enough room.
+Each solution of a linear program is a whole table that fits everything published, hence a witness for all unknown cells
+at once, and so is each mixture of two: a cell is asked about only while the witnesses seen do not yet show enough room.
+Most cells have their room near by: where many hang together a block is asked first (one table and its margins), then
+with what it is part of, everything outside as it is, and the whole only where that is not enough.
 
 Nothing here knows thresholds, indicators or reasons; `disclosure` decides with it. It counts persons, never rates.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import highspy
 
-from federation.errors import GonghuiError
+from federation.programs import EPSILON, Group, Problem, QuietSolver, Row, Scope
 
-_EPSILON = 1e-6
-_PRIMAL = 4  # after a change of the objective the last solution is still feasible
-
-Row = tuple[Sequence[int], Sequence[int], int]  # left less right is no more than the slack, either way
-
-
-class QuietSolver(highspy.Highs):
-    """A solver that never writes to standard output, where a command's JSON goes."""
-
-    def enableCallbacks(self) -> None:  # noqa: N802  called by the constructor, before an option could be set outside
-        """Be silent before the first call that would print the solver's heading."""
-        self.setOptionValue("output_flag", False)
-        super().enableCallbacks()  # type: ignore[no-untyped-call]
+_LARGE = 300  # cells that hang together: fewer are asked about all at once
+_ROUNDS = 4  # questions that look for room in many cells at once
 
 
 class Outsider:
-    """The linear program over all cells, and the widest range that witnesses have shown for each unknown one."""
+    """All cells and rows, which cells are unknown, and what was found out about them."""
 
     def __init__(
         self,
@@ -41,129 +30,138 @@ class Outsider:
         relations: Sequence[tuple[int, Sequence[int]]],
         links: Sequence[Row] = (),
         ceilings: Mapping[int, int] = MappingProxyType({}),
+        *,
+        blocks: Sequence[tuple[str, ...]] = (),
+        never: Collection[int] = (),
     ) -> None:
         """Take counts and floors by cell, relations (total, parts) and links by index; all is published at first.
 
         `values` is any whole table that fits: the truth inside the node, what `find_point` found for a stranger.
-        `ceilings` bound some cells where they are unknown.
+        `ceilings` bound some cells where they are unknown. `blocks` says by cell where to look first: its own block,
+        and the blocks above that may have to move with it. `never` are cells that nobody will publish.
         """
-        self._values = values
-        self._floors = floors
-        self._ceilings = ceilings
-        # Far above every count: a cell that reaches it has no bound that says anything.
-        self._beyond = 2 * math.ceil(max(values, default=0)) + 1000
         self.unknown: set[int] = set()
         self.solved = 0
-        self._low: dict[int, tuple[float, Sequence[float]]] = {}
-        self._high: dict[int, tuple[float, Sequence[float]]] = {}
-        self._objective: int | None = None
-        self._model = self._build([*((((total,), parts, 0)) for total, parts in relations), *links])
+        rows = [*((((total,), parts, 0)) for total, parts in relations), *links]
+        problem = Problem(values, list(floors), rows, dict(ceilings), never)
+        self._problem = problem
+        self._blocks = blocks
+        self._whole = Scope(problem, self.unknown, [0] * len(values))
+        labels = {block: place for place, block in enumerate(dict.fromkeys(names[0] for names in blocks if names))}
+        self._near = [labels.get(names[0], -1) if names else -1 for names in blocks]
+        first = Scope(problem, self.unknown, self._near) if len({*self._near}) > 1 else self._whole
+        self._first = first
+        self._above: dict[tuple[str, ...], Scope] = {}
 
-    def _build(self, rows: Sequence[Row]) -> QuietSolver:
-        model = QuietSolver()  # type: ignore[no-untyped-call]
-        options: dict[str, str | int] = {
-            "parallel": "off",  # `threads` would fail where another user of the library chose another number
-            "presolve": "off",
-            "solver": "simplex",
-            "simplex_strategy": _PRIMAL,
-        }
-        for option, value in options.items():
-            model.setOptionValue(option, value)
-        program = highspy.HighsLp()
-        program.num_col_ = len(self._values)
-        program.num_row_ = len(rows)
-        program.col_cost_ = [0.0] * len(self._values)
-        program.col_lower_ = program.col_upper_ = [float(value) for value in self._values]
-        program.row_lower_ = [-float(slack) for _, _, slack in rows]
-        program.row_upper_ = [float(slack) for _, _, slack in rows]
-        starts, columns, signs = [0], list[int](), list[float]()
-        for left, right, _ in rows:
-            columns += [*left, *right]
-            signs += [1.0] * len(left) + [-1.0] * len(right)
-            starts.append(len(columns))
-        program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        program.a_matrix_.start_, program.a_matrix_.index_, program.a_matrix_.value_ = starts, columns, signs
-        model.passModel(program)
-        return model
+    def _scopes(self) -> list[Scope]:
+        """Return all that there are."""
+        nearest = [] if self._first is self._whole else [self._first]
+        return [*nearest, *self._above.values(), self._whole]
+
+    def _scopes_of(self, cell: int, *, near: bool = False) -> list[Scope]:
+        """Return where to look for a cell's room, the nearest first."""
+        if self._first is self._whole or len(self._whole.group_of(cell).index) <= _LARGE:
+            return [self._whole]
+        found = [self._first]
+        names = self._blocks[cell]
+        if len(names) > 1:
+            if names not in self._above:
+                inside = [0 if mine and mine[0] in names else -place - 1 for place, mine in enumerate(self._blocks)]
+                self._above[names] = Scope(self._problem, self.unknown, inside)
+            found.append(self._above[names])
+        return found if near else [*found, self._whole]
+
+    def _groups_with(self, cell: int) -> list[Group]:
+        """Return every program that has a cell: the nearest is made where there is none."""
+        self._scopes_of(cell)[0].group_of(cell)
+        return [found for scope in self._scopes() if (found := scope.find_group(cell))]
 
     def withhold(self, cells: Iterable[int]) -> None:
         """Make cells unknown. Witnesses stay witnesses: whoever knows less can exclude less."""
         for cell in cells:
-            self._model.changeColBounds(cell, self._floors[cell], self._ceiling_of(cell))
-            self.unknown.add(cell)
-            self._low[cell] = self._high[cell] = (float(self._values[cell]), self._values)
+            if cell not in self.unknown:
+                self.unknown.add(cell)
+                for scope in self._scopes():
+                    scope.withhold(cell)
 
-    def _ceiling_of(self, cell: int) -> float:
-        return self._ceilings.get(cell, self._values[cell] + self._beyond)
+    def loosen(self, cell: int, floor: int) -> None:
+        """Take from an unknown cell what was told of it: it has this floor and no ceiling from now on."""
+        self._problem.floors[cell] = floor
+        self._problem.ceilings.pop(cell, None)
+        for scope in self._scopes():
+            if group := scope.find_group(cell):
+                group.widen(cell)
 
-    def publish(self, cell: int, check: Iterable[tuple[int, int]]) -> bool:
-        """Make a cell known if each (cell, width) of `check` stays that wide; else leave everything as it was."""
-        before = dict(self._low), dict(self._high)
-        value = self._values[cell]
-        self._model.changeColBounds(cell, value, value)
+    def publish(self, cell: int, check: Mapping[int, int]) -> bool:
+        """Make a cell known if each cell of `check` stays as wide as it says; else leave everything as it was."""
+        groups = self._groups_with(cell)
+        before = [group.fix(cell) for group in groups]
         self.unknown.discard(cell)
-        for seen in (self._low, self._high):
-            del seen[cell]
-            for other, (_, witness) in seen.items():
-                if abs(witness[cell] - value) > _EPSILON:
-                    seen[other] = (float(self._values[other]), self._values)
-        if all(self.find_binding(other, width) is None for other, width in check):
+        suspects = dict.fromkeys(other for group in groups for other in group.narrow(check) if other != cell)
+        if all(self.find_binding(other, check[other], near=True) is None for other in suspects):
             return True
-        self._model.changeColBounds(cell, self._floors[cell], self._ceiling_of(cell))
+        for group, seen in zip(groups, before, strict=True):
+            group.free(cell, seen)
         self.unknown.add(cell)
-        self._low, self._high = before
+        for scope in self._scopes():
+            scope.forget_around(cell, groups)  # built while the cell was known
         return False
 
     def range_of(self, cell: int) -> tuple[int, int | None]:
         """Return the counts that witnesses have shown possible, rounded inward; None: no bound that says anything."""
-        low, high = math.ceil(self._low[cell][0] - _EPSILON), math.floor(self._high[cell][0] + _EPSILON)
-        return low, None if high >= self._values[cell] + self._beyond // 2 else high
+        low, high = self._seen(cell)
+        value = self._problem.values[cell]
+        top = None if high >= self._problem.beyond // 2 else math.floor(value + high + EPSILON)
+        return math.ceil(value + low - EPSILON), top
 
-    def find_binding(self, cell: int, width: int) -> list[int] | None:
-        """Look for witnesses until `cell` has this width: None; or return the cells whose being known forbids it.
-
-        Those are the known cells with a reduced cost: without one the optimum would stay if all of them were unknown.
-        """
-        binding: dict[int, None] = {}
-        for sign in (-1.0, 1.0):  # upward first: there is usually more room
-            if self._width_of(cell) >= width:
-                return None
-            for column, dual in enumerate(self._solve(cell, sign)):
-                if abs(dual) > _EPSILON and column not in self.unknown:
-                    binding[column] = None
-        return None if self._width_of(cell) >= width else list(binding)
+    def _seen(self, cell: int) -> tuple[float, float]:
+        """Return by how much a cell can be lower and higher, as far as witnesses have shown."""
+        groups = [found for scope in self._scopes_of(cell) if (found := scope.find_group(cell))]
+        if not groups:
+            return 0.0, 0.0
+        return min(group.low[group.index[cell]] for group in groups), max(g.high[g.index[cell]] for g in groups)
 
     def _width_of(self, cell: int) -> int:
-        """Return how far apart the counts are that witnesses have shown possible."""
-        return math.floor(self._high[cell][0] + _EPSILON) - math.ceil(self._low[cell][0] - _EPSILON)
+        low, high = self._seen(cell)
+        value = self._problem.values[cell]
+        return math.floor(value + high + EPSILON) - math.ceil(value + low - EPSILON)
 
-    def _solve(self, cell: int, sign: float) -> Sequence[float]:
-        """Minimise `sign` times the cell; remember the witness, return the reduced costs."""
-        if self._objective is not None:
-            self._model.changeColCost(self._objective, 0.0)
-        self._model.changeColCost(cell, sign)
-        self._objective = cell
-        self._model.run()
-        if self._model.getModelStatus() != highspy.HighsModelStatus.kOptimal:  # a hot start may end nowhere
-            self._model.clearSolver()
-            self._model.run()
-        self.solved += 1
-        if self._model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise GonghuiError(
-                "gate-solver",
-                "保密审查的求解器没有得到结果，未发布任何数据。请重试；若再次出现，请把错误码告诉维护者。",
-                "The gate's solver came to no result; nothing was released. Try again; report the code if it stays.",
-                status=str(self._model.getModelStatus()),
-            )
-        solution = self._model.getSolution()
-        witness = list(solution.col_value)
-        for other in self.unknown:
-            value = witness[other]
-            if value < self._low[other][0]:
-                self._low[other] = (value, witness)
-            if value > self._high[other][0]:
-                self._high[other] = (value, witness)
-        return list(solution.col_dual)
+    def look_around(self, wanted: Iterable[tuple[int, int]]) -> None:
+        """Look for witnesses that show each (cell, width) of many at once; what they do not show is asked later."""
+        pairs = list(wanted)
+        for depth, rounds in enumerate((_ROUNDS, 2, 1)):
+            asked: dict[int, tuple[Group, list[tuple[int, int]]]] = {}
+            for cell, width in pairs:
+                scopes = self._scopes_of(cell)
+                if depth < len(scopes) and self._width_of(cell) < width:
+                    group = scopes[depth].group_of(cell)
+                    asked.setdefault(id(group), (group, []))[1].append((cell, width))
+            for group, inside in asked.values():
+                for sign in (-1.0, 1.0) * rounds:
+                    narrow = [(cell, width) for cell, width in inside if self._width_of(cell) < width]
+                    if len(narrow) < 2:
+                        break
+                    self.solved += 1
+                    group.spread(narrow, sign)
+
+    def find_binding(self, cell: int, width: int, *, near: bool = False) -> list[int] | None:
+        """Look for witnesses until `cell` has this width: None; or return the cells whose being known forbids it.
+
+        Those are the cells with a reduced cost that are known, or have a ceiling: without one the optimum would stay if
+        all of them were unknown.
+        `near`: only in its own block and those above it.
+        """
+        binding: dict[int, None] = {}
+        for scope in self._scopes_of(cell, near=near):
+            binding = {}
+            for sign in (-1.0, 1.0):  # upward first: there is usually more room
+                if self._width_of(cell) >= width:
+                    return None
+                self.solved += 1
+                binding |= dict.fromkeys(scope.group_of(cell).solve(cell, sign))
+        bound = self._problem.ceilings
+        told = [found for found in binding if found not in self.unknown or found in bound]
+        return None if self._width_of(cell) >= width else told
 
 
 def find_point(
@@ -196,4 +194,4 @@ def find_point(
         return None
     found = list(model.getSolution().col_value)
     spare = [found[len(fixed) + 2 * place] + found[len(fixed) + 2 * place + 1] for place in range(len(links))]
-    return found[: len(fixed)], [place for place, missed in enumerate(spare) if missed > _EPSILON]
+    return found[: len(fixed)], [place for place, missed in enumerate(spare) if missed > EPSILON]

@@ -160,8 +160,15 @@ class Builder:
         return self.publication.counts.get(name, 0)
 
     def _add(self, name: Name, persons: int, minimum: int, **options: Any) -> None:
-        options = {"public": False, **options}
+        options = {"public": False, "block": self._block_of(name[0]), **options}
         self.cells[name] = Cell(self.publication.key(name), persons, minimum, **options)
+
+    def _block_of(self, code: str) -> tuple[str, ...]:
+        """Return where a cell has its room: a stock with who joined and left, a rest with the part; then the wholes."""
+        indicator = self.catalogue.indicators.get(code.rpartition("-")[2])
+        if indicator is not None and indicator.stock:
+            indicator = self.catalogue.indicators[indicator.stock]
+        return (indicator.code, *indicator.part_of) if indicator else (code,)
 
     def _relate(self, total: Name, parts: Iterable[Name]) -> None:
         key = self.publication.key

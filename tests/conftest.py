@@ -1,5 +1,6 @@
 """Real databases for every test that wants one: SQLite always, PostgreSQL from a wheel, started once a session."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -119,6 +120,20 @@ def attack(request: pytest.FixtureRequest, record_property: Callable[[str, objec
         assert os.environ.get("GONGHUI_REPORT") or f"`{name}`" in listed, "python -m tests.attacks.report"
 
     return tell
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made by one of the test processes and used by all: for what is dear."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder / "made").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

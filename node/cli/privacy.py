@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from federation.dossier import read_dossier
-from federation.errors import InputRefused
+from federation.dossier import read_collected
+from federation.errors import InputRefused, UsageError
 from federation.evidence import FindMember, read_key_file
 from federation.history import History
 from federation.keys import public_pem
@@ -110,13 +110,19 @@ def ledger(
     out: Annotated[
         Path | None, typer.Option(help="另存全部已签名条目与公钥的新文件夹 / new folder for all records and the key")
     ] = None,
+    everybody: Annotated[
+        bool,
+        typer.Option("--everybody", help="连同本节点收到的各校发布和合计 / with all releases and totals held here"),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """发布台账：本节点已公开的一切，按签名先后 / everything this node made public, in the order it was signed."""
     state: State = context.obj
     entries = [entry.model_dump() for entry in service.list_ledger(state.node, state.actor)]
+    if everybody and out is None:
+        raise UsageError("out-missing", "请用 --out 给出新文件夹。", "Name a new folder with --out.")
     if out is not None:
-        _export(state, out)
+        _export(state, out, everybody=everybody)
     if as_json:
         print_json(entries)
         return
@@ -124,14 +130,17 @@ def ledger(
     print_table("发布台账 / release ledger", columns, [[entry[name] for name in columns] for entry in entries])
 
 
-def _export(state: State, out: Path) -> None:
-    files = service.export_ledger(state.node, state.actor)
-    key = public_pem(state.node.signer.public_key)
+def _export(state: State, out: Path, *, everybody: bool) -> None:
+    if everybody:
+        files = service.export_everybody(state.node, state.actor)
+    else:
+        key = public_pem(state.node.signer.public_key)
+        files = [*service.export_ledger(state.node, state.actor), (KEYS, key.encode())]
     try:
         out.mkdir()
     except OSError as error:
         raise InputRefused("folder-unusable", f"不能新建文件夹 {out}。", f"Cannot make the folder {out}.") from error
-    for name, content in [*files, (KEYS, key.encode())]:
+    for name, content in files:
         with new_file(out / name) as file:
             file.write(content)
 
@@ -148,6 +157,7 @@ def audit(
     """从外部重算全部已公开的数字，能推出一格即以 1 结束 / re-read what is public; 1 if a cell is open.
 
     With --history from signed files alone, by anybody: no node and no account is needed. Compare the fingerprint.
+    Files of several nodes are audited together with the exact totals over them.
     """
     state: State = context.obj
     told: dict[str, Any] = {}
@@ -155,9 +165,15 @@ def audit(
         found = service.audit_own(state.node, state.actor)
         told["origin"] = state.node.node_id
     else:
-        dossier = read_dossier(_documents(history), _keys(history if key is None else key))
-        found = service.audit_contents(dossier.contents)
-        told |= {"origin": dossier.origin, "fingerprints": dossier.fingerprints}
+        collected = read_collected(_documents(history), _keys(history if key is None else key))
+        origins = [one.origin for one in collected.dossiers]
+        prints = [print_ for one in collected.dossiers for print_ in one.fingerprints]
+        if len(origins) == 1:
+            found = service.audit_contents(collected.dossiers[0].contents)
+        else:
+            found = service.audit_collected(collected)
+            told["totals"] = len(collected.totals)
+        told |= {"origin": "、".join(origins), "fingerprints": prints}
     told |= _result(found)
     if as_json:
         print_json(told)
@@ -201,7 +217,7 @@ def _result(found: History) -> dict[str, Any]:
 
 
 def _show(told: dict[str, Any]) -> None:
-    for name in ("origin", "fingerprints", "releases", "cells", "withheld"):
+    for name in ("origin", "fingerprints", "releases", "totals", "cells", "withheld"):
         if name in told:
             value = told[name]
             OUT.print(f"{name}: {value if isinstance(value, (str, int)) else ', '.join(value)}", highlight=False)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import highspy
 
 from federation.disclosure import Cell, Key, Relation
-from federation.outsider import QuietSolver
+from federation.programs import QuietSolver
 
 INFINITY = float("inf")
 

@@ -149,9 +149,9 @@ def differences(contents: list[Content]) -> list[int]:
 def test_a_correction_of_one_person_is_refused_or_made_coarse(
     make_office: Callable[..., Office], attack: Callable[..., None]
 ) -> None:
-    office = make_office(150, 2)
+    office = make_office(300, 2)
     published(office, ["2025U"])
-    rows = roster(150, 2).splitlines()
+    rows = roster(300, 2).splitlines()
     place = next(n for n, row in enumerate(rows) if ",讲师," in row and row.split(",")[9] == "是")
     rows[place] = rows[place].replace(",讲师,", ",教授,")
     office.load("\n".join(rows), date(2025, 9, 10))

@@ -1,13 +1,15 @@
 """A province whose twelve colleges have released their year: a hub, a second body, real databases, real records."""
 
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy import create_engine, text
 from sqlmodel import select
 
 from federation.keys import new_identifier, public_pem
@@ -25,6 +27,7 @@ from node.totals.board import load_board
 from node.totals.turns import Turn
 from tests.access.conftest import PASSWORD
 from tests.cli.conftest import gonghui  # noqa: F401  a fixture
+from tests.conftest import made_once
 from tests.releases.conftest import ANN, BEN, Office, roster_text
 
 ROOT = Actor("a-root", "root", ADMIN)
@@ -33,9 +36,10 @@ COLLEGES = 12
 QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
-def make(folder: Path, name: str) -> Node:
-    """Found a node as `gonghui init` does, and open accounts in it."""
-    node = open_node(found_node(folder, {"node.name": name}, admin="admin").config)
+def make(folder: Path, name: str, database: str = "") -> Node:
+    """Found a node as `gonghui init` does, and open accounts in it; `database` is the URL of an empty one."""
+    settings = {"node.name": name, **({"database.url": database} if database else {})}
+    node = open_node(found_node(folder, settings, admin="admin").config)
     with node.database.write() as session:
         for actor in (ANN, BEN, ROOT):
             token = digest_of(actor.name)
@@ -136,12 +140,22 @@ class Province:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Province:
-    """Give twelve colleges that have released, contribute and are vouched for; made once, copied for each test."""
-    folder, federation = tmp_path_factory.mktemp("province"), new_identifier("f")
-    hub = make(folder / "hub", "省")
-    second = make(folder / "second", "教育工会")
-    colleges = [make(folder / f"c{n}", f"学院{n}") for n in range(COLLEGES)]
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of twelve colleges that have released, contribute and are vouched for, to be copied."""
+    return made_once(tmp_path_factory, "province", _release)
+
+
+def _release(folder: Path) -> None:
+    for node in make_released(folder).nodes:
+        node.database.close()
+
+
+def make_released(folder: Path, databases: Iterable[str] = ()) -> Province:
+    """Found twelve colleges, let them release, contribute and be vouched for; the first nodes have these databases."""
+    federation, urls = new_identifier("f"), iter(databases)
+    hub = make(folder / "hub", "省", next(urls, ""))
+    second = make(folder / "second", "教育工会", next(urls, ""))
+    colleges = [make(folder / f"c{n}", f"学院{n}", next(urls, "")) for n in range(COLLEGES)]
     province = Province(federation, hub, second, colleges)
     province.introduce()
     for number, college in enumerate(colleges):
@@ -151,23 +165,36 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Province:
         service.consent(college, BEN, FAMILY, on=True)
     service.vouch(second, ROOT, FAMILY, [college.node_id for college in colleges])
     province.spread()
-    for node in province.nodes:
-        node.database.close()
     return province
 
 
 @pytest.fixture
-def province(released: Province, tmp_path: Path) -> Iterator[Province]:
+def province_on_server(postgres_url: str, tmp_path: Path) -> Iterator[Province]:
+    """Give such a province whose aggregators and first college keep their rows on PostgreSQL."""
+    names = [f"t{os.urandom(6).hex()}" for _ in range(3)]
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for name in names:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    found = make_released(tmp_path, [postgres_url.replace("/postgres?", f"/{name}?") for name in names])
+    yield found
+    for node in found.nodes:
+        node.database.close()
+    with engine.connect() as connection:
+        for name in names:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture
+def province(released: Path, tmp_path: Path) -> Iterator[Province]:
     """Give a copy of the province."""
-    opened: list[Node] = []
-
-    def copy(node: Node) -> Node:
-        folder = tmp_path / node.folder.name
-        shutil.copytree(node.folder, folder)
-        opened.append(open_node(folder / "config.toml"))
-        return opened[-1]
-
-    hub, second, *colleges = map(copy, released.nodes)
-    yield Province(released.federation, hub, second, colleges)
-    for node in opened:
+    shutil.copytree(released, tmp_path / "province")
+    names = ("hub", "second", *(f"c{number}" for number in range(COLLEGES)))
+    hub, second, *colleges = (open_node(tmp_path / "province" / name / "config.toml") for name in names)
+    with hub.database.read() as session:
+        federation = session.exec(select(Federation.id)).one()
+    found = Province(federation, hub, second, colleges)
+    yield found
+    for node in found.nodes:
         node.database.close()

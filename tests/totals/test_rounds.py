@@ -2,16 +2,21 @@
 
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from federation.catalogue import dims_key
+from federation.dossier import read_collected
 from federation.errors import Conflict, NotPermitted
+from federation.history import OpenedTotal
 from federation.rounds import CLOSE, CONTRIBUTE, PARTIAL, TOTAL, VERIFY
 from federation.secretsum import OPENED
 from node.app import create_app
+from node.cli.privacy import _keys
+from node.indicators.ledger import audit_collected
 from node.totals import service, vault
 from node.totals.board import load_board
 from node.totals.turns import Turn
@@ -31,6 +36,7 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
     province: Province,
     gonghui: Gonghui,
     tmp_path: Path,
+    attack: Callable[..., None],
 ) -> None:
     (tmp_path / "token").write_text(BEN.name, encoding="utf-8")
     token = ("--token-file", tmp_path / "token")
@@ -61,16 +67,43 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
     assert all(told["MEM_STAFF_CNT", dims] == value for dims, value in exact.items())
     assert all(rows[dims]["value"] == value for (code, dims), value in told.items() if code == "MEM_STAFF_CNT")
     look_at_pages(province, told)
+    control = audit_from_outside(province, told, gonghui, tmp_path)
+    attack(
+        "all signed files of twelve colleges and the totals over them",
+        product=f"0 cells, of {len(told)} totals published",
+        control=f"{control} cells, every total published",
+    )
     assert gonghui(*college, "open", "--period", "2025-09").code == 3
     assert gonghui(*college, "aggregate", "--period", PERIOD).code == 4
     with pytest.raises(Conflict, match="attempt-open"):
         province.begin()
 
 
+def audit_from_outside(province: Province, told: dict[tuple[str, str], int], gonghui: Gonghui, tmp_path: Path) -> int:
+    """Audit everything with the signed files alone: no cell is open; return how many are where all totals are told."""
+    hub = ("--config", province.hub.folder / "config.toml", "--token-file", tmp_path / "token", "privacy")
+    assert gonghui(*hub, "ledger", "--everybody").code == 2
+    assert gonghui(*hub, "ledger", "--everybody", "--out", tmp_path / "files").code == 0
+    said = gonghui("privacy", "audit", "--history", tmp_path / "files", "--json")
+    assert said.code == 0, said.out
+    assert (said.json["releases"], said.json["totals"]) == (12, len(told))
+    files = [path.read_bytes() for path in (tmp_path / "files").glob("*.json")]
+    collected = read_collected(files, _keys(tmp_path / "files"))
+    inside = frozenset(college.node_id for college in province.colleges)
+    naive = [OpenedTotal(PERIOD, name, value, inside) for name, value in province.truth().items()]
+    found = audit_collected(replace(collected, totals=tuple(naive))).findings
+    assert len(found) > 10, "the audit can find: every total is published"
+    return len(found)
+
+
 def look_at_pages(province: Province, told: dict[tuple[str, str], int]) -> None:
     """Let an approver see totals and step back on the page; let the hub's page begin no second one."""
     browser = Browser(province.colleges[0], create_app(province.colleges[0]))
     assert browser.sign_in(BEN.name).status_code == 303
+    page = browser.get(f"/indicators/MEM_STAFF_CNT?period={PERIOD}&table=T")
+    assert page.text.count("Σ ") > 3
+    own_tables = page.text.partition("各校公布的表")[2].partition("</table>")[0]
+    assert all(college.settings.node.name in own_tables for college in province.colleges)
     page = browser.get("/totals")
     assert all(f">Σ {value}</td>" in page.text for value in told.values())
     assert STATES[OPENED].zh in page.text
@@ -84,6 +117,18 @@ def look_at_pages(province: Province, told: dict[tuple[str, str], int]) -> None:
     assert refused.status_code == 409
     assert "同一期不得再开" in refused.text
     browser.client.close()
+
+
+@pytest.mark.skipif(not LONG, reason="long form: make soak")
+def test_a_round_is_the_same_on_postgresql(province_on_server: Province) -> None:
+    province_on_server.begin()
+    province_on_server.run()
+    truth = province_on_server.truth()
+    for node in province_on_server.nodes[:4]:
+        look = province_on_server.look(node)
+        assert (look.state, len(look.contributors)) == (OPENED, 12)
+        assert len(look.published) > 30
+        assert all(truth[name] == value for name, value in look.published.items())
 
 
 @pytest.mark.skipif(not LONG, reason="long form: make soak")
