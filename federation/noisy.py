@@ -2,11 +2,11 @@
 
 A moved figure leaves its count between two bounds. Together with margins, other periods and what is published exactly,
 bounds can leave less than they seem to: many months of one stable cell, or a total and its parts that were moved apart.
-So each is held to the width of its class like a withheld count, and the moved figures that take it away stay back.
-Which ones is decided by what hangs together, by no count: those in a row with the cell, and where none is left, all.
+So each is held to the width of its class like a withheld count, also against somebody who knows a few persons of each
+by name, and moved figures that take the width away stay back: of those whose bounds do, the cheapest, then by name.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from federation.disclosure import PUBLISHED, Cell, Key
 from federation.linkage import Problem
@@ -18,24 +18,56 @@ def find_narrowing(problem: Problem, new: str, withheld: Collection[Key], inside
 
     What is narrow without any moved figure of it is for `disclosure`, and asks for nothing here.
     """
-    moved = {cell.key for cell in problem.cells if cell.key[0] == new and cell.between is not None and not cell.known}
-    if not moved:
+    cells = problem.cells
+    moved = {
+        place: _floor(cell, insiders)
+        for place, cell in enumerate(cells)
+        if cell.key[0] == new and cell.between is not None and _is_unknown(cell, withheld)
+    }
+    wanted = [place for place, cell in enumerate(cells) if _is_owed(cell) and _is_unknown(cell, withheld)]
+    told = _outsider(problem, withheld, insiders)
+    narrow = [place for place in wanted if told.find_binding(place, cells[place].width) is not None] if moved else []
+    if not narrow:
         return set()
-    rows = [{row.total, *row.parts} for row in problem.relations]
-    rows += [{*row.left, *row.right} for row in problem.links if not row.loose]
-    narrow, back = set(_narrow(problem, withheld, (), insiders)), set[Key]()
-    lost = set(_narrow(problem, withheld, moved, insiders)) if narrow else set()
-    while narrow := narrow - lost:
-        near = {key for row in rows if not narrow.isdisjoint(row) for key in row} | narrow
-        back |= (near & moved) - back or moved
-        if back >= moved:
-            break
-        narrow = set(_narrow(problem, withheld, back, insiders))
-    return back
+    silent = _outsider(problem, withheld, insiders)
+    _loosen(silent, moved)
+    back: dict[int, int] = {}
+    for place in narrow:
+        width = cells[place].width
+        if silent.find_binding(place, width) is not None:
+            continue
+        while (binding := told.find_binding(place, width)) is not None:
+            free = sorted((cells[i].weight, cells[i].key, i) for i in binding if i in moved and i not in back)
+            more = {free[0][2]: moved[free[0][2]]} if free else moved
+            _loosen(told, more)
+            back |= more
+    return {cells[place].key for place in back}
 
 
-def _narrow(problem: Problem, withheld: Collection[Key], back: Collection[Key], insiders: int) -> list[Key]:
-    """Return the cells that are left too narrow a range when these moved figures stay back."""
+def _loosen(outsider: Outsider, floors: Mapping[int, int]) -> None:
+    for place, floor in floors.items():
+        outsider.loosen(place, floor)
+
+
+def _floor(cell: Cell, insiders: int) -> int:
+    """Return what an insider knows of a cell that was shown, or is shown but for this release's decision."""
+    shown = cell.public or cell.between is not None
+    return min(max(1, insiders), cell.persons) if shown else 0
+
+
+def _is_owed(cell: Cell) -> bool:
+    """Tell whether a cell may not be left narrow when it is unknown."""
+    return bool(cell.minimum) and (cell.is_small or cell.public or cell.between is not None)
+
+
+def _is_unknown(cell: Cell, withheld: Collection[Key]) -> bool:
+    if cell.known or cell.past == PUBLISHED:
+        return False
+    return not cell.public or bool(cell.past) or cell.key in withheld
+
+
+def _outsider(problem: Problem, withheld: Collection[Key], insiders: int) -> Outsider:
+    """Return somebody who knows what is published and the bounds of every moved figure."""
     cells = problem.cells
     index = {cell.key: place for place, cell in enumerate(cells)}
     relations = [(index[row.total], [index[key] for key in row.parts]) for row in problem.relations]
@@ -44,27 +76,9 @@ def _narrow(problem: Problem, withheld: Collection[Key], back: Collection[Key], 
         for row in problem.links
         if not row.loose
     ]
-    told = {
-        place: cell.between for place, cell in enumerate(cells) if cell.between is not None and cell.key not in back
-    }
-    unknown = [place for place, cell in enumerate(cells) if _is_unknown(cell, withheld)]
-    floors = [
-        max(told.get(place, (0, None))[0], min(max(1, insiders), cell.persons) if cell.public else 0)
-        for place, cell in enumerate(cells)
-    ]
-    ceilings = {place: high for place, (_, high) in told.items() if high is not None}
+    between = {place: cell.between for place, cell in enumerate(cells) if cell.between is not None}
+    floors = [max(between.get(place, (0, None))[0], _floor(cell, insiders)) for place, cell in enumerate(cells)]
+    ceilings = {place: high for place, (_, high) in between.items() if high is not None}
     outsider = Outsider([cell.persons for cell in cells], floors, relations, links, ceilings)
-    outsider.withhold(unknown)
-    return [
-        cells[place].key
-        for place in unknown
-        if cells[place].minimum
-        and (cells[place].is_small or cells[place].public or cells[place].between is not None)
-        and outsider.find_binding(place, cells[place].width) is not None
-    ]
-
-
-def _is_unknown(cell: Cell, withheld: Collection[Key]) -> bool:
-    if cell.known or cell.past == PUBLISHED:
-        return False
-    return not cell.public or bool(cell.past) or cell.key in withheld
+    outsider.withhold(place for place, cell in enumerate(cells) if _is_unknown(cell, withheld))
+    return outsider

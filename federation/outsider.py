@@ -42,9 +42,8 @@ class Outsider:
         """
         self.unknown: set[int] = set()
         self.solved = 0
-        problem = Problem(
-            values, floors, [*((((total,), parts, 0)) for total, parts in relations), *links], ceilings, never
-        )
+        rows = [*((((total,), parts, 0)) for total, parts in relations), *links]
+        problem = Problem(values, list(floors), rows, dict(ceilings), never)
         self._problem = problem
         self._blocks = blocks
         self._whole = Scope(problem, self.unknown, [0] * len(values))
@@ -84,6 +83,14 @@ class Outsider:
                 self.unknown.add(cell)
                 for scope in self._scopes():
                     scope.withhold(cell)
+
+    def loosen(self, cell: int, floor: int) -> None:
+        """Take from an unknown cell what was told of it: it has this floor and no ceiling from now on."""
+        self._problem.floors[cell] = floor
+        self._problem.ceilings.pop(cell, None)
+        for scope in self._scopes():
+            if group := scope.find_group(cell):
+                group.widen(cell)
 
     def publish(self, cell: int, check: Mapping[int, int]) -> bool:
         """Make a cell known if each cell of `check` stays as wide as it says; else leave everything as it was."""
@@ -140,7 +147,8 @@ class Outsider:
     def find_binding(self, cell: int, width: int, *, near: bool = False) -> list[int] | None:
         """Look for witnesses until `cell` has this width: None; or return the cells whose being known forbids it.
 
-        Those are the known cells with a reduced cost: without one the optimum would stay if all of them were unknown.
+        Those are the cells with a reduced cost that are known, or have a ceiling: without one the optimum would stay if
+        all of them were unknown.
         `near`: only in its own block and those above it.
         """
         binding: dict[int, None] = {}
@@ -151,7 +159,9 @@ class Outsider:
                     return None
                 self.solved += 1
                 binding |= dict.fromkeys(scope.group_of(cell).solve(cell, sign))
-        return None if self._width_of(cell) >= width else [found for found in binding if found not in self.unknown]
+        bound = self._problem.ceilings
+        told = [found for found in binding if found not in self.unknown or found in bound]
+        return None if self._width_of(cell) >= width else told
 
 
 def find_point(

@@ -37,9 +37,9 @@ class Problem:
     def __init__(
         self,
         values: Sequence[float],
-        floors: Sequence[int],
+        floors: list[int],
         rows: Sequence[Row],
-        ceilings: Mapping[int, int],
+        ceilings: dict[int, int],
         never: Collection[int],
     ) -> None:
         self.values = values
@@ -345,6 +345,10 @@ class Group:
             self.limit = max(_WITNESSES, 2 * len(witnesses))
         self.witnesses = witnesses
 
+    def widen(self, cell: int) -> None:
+        """Give a cell the bounds that it has now, no narrower than before."""
+        self._bound(cell, self.problem.bounds_of(cell))
+
     def spread(self, wanted: Sequence[tuple[int, int]], sign: float) -> None:
         """Look for one table in which as many cells as possible are as far from their values as is wanted."""
         for cell, width in wanted:
@@ -362,7 +366,10 @@ class Group:
             self.model.changeColBounds(self.column[cell], *ends)
 
     def solve(self, cell: int, sign: float) -> list[int]:
-        """Minimise `sign` times the cell; remember the witness, return the cells outside that have a reduced cost."""
+        """Minimise `sign` times the cell; remember the witness, return the cells that have a reduced cost.
+
+        Of those inside only the ones with a ceiling.
+        """
         duals = self._ask([cell], sign)
         costs: dict[int, float] = {}
         if cell in self.left:
@@ -372,7 +379,9 @@ class Group:
         for row in np.flatnonzero(np.abs(duals) > EPSILON).tolist():
             for other, there in self.problem.signed(numbers[row]):
                 costs[other] = costs.get(other, 0.0) + there * duals[row]
-        return [other for other, cost in costs.items() if abs(cost) > EPSILON and other not in self.scope.unknown]
+        costs[cell] = costs.get(cell, 0.0) - sign
+        inside, bound = self.scope.unknown, self.problem.ceilings
+        return [o for o, cost in costs.items() if abs(cost) > EPSILON and (o not in inside or o in bound)]
 
     def _ask(self, cells: Sequence[int], sign: float) -> list[float]:
         if not self.column:  # nothing but what a row leaves

@@ -212,6 +212,8 @@ def _inside(item: Observation) -> dict[str, Any]:
 
 def _left_open(catalogue: Catalogue, item: Observation, decision: Decision) -> dict[str, Any]:
     """Return between which counts an outsider cannot tell, as the gate has shown: at least this wide."""
+    if item.left is not None:
+        return {"range": list(item.left)}
     if item.status != WITHHELD:
         return {}
     names = [(code, dims_key(item.dims)) for code in counts_behind(catalogue.indicators[item.indicator])]

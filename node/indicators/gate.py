@@ -39,6 +39,7 @@ class Observation:
     figure: Figure | None = None
     reason: str = ""  # why it is withheld; never leaves the node
     told: tuple[int, ...] = ()  # what is told instead of the figure: a count, or denominator and numerator
+    left: tuple[int, int | None] | None = None  # between which counts that leaves the truth
 
     def as_json(self, *, is_ratio: bool) -> dict[str, Any]:
         """Return what stands on the wire: nothing but the status where there is no value."""
@@ -143,7 +144,9 @@ def noisily(indicator: Indicator, noise: Moved, back: Mapping[Name, str]) -> Cal
             return replace(item, status=WITHHELD, reason=reason)
         told = tuple(noise.told.get(name, 0) for name in names)  # what the definitions make zero is not moved
         nobody = len(told) > 1 and not told[0]
-        return replace(item, status=NOT_APPLICABLE, told=()) if nobody else replace(item, status=VALUE, told=told)
+        if nobody:
+            return replace(item, status=NOT_APPLICABLE)
+        return replace(item, status=VALUE, told=told, left=noise.between.get(names[-1]))
 
     return move
 

@@ -38,9 +38,9 @@ def test_from_the_roster_of_a_college_to_the_table_of_the_hub(world: World) -> N
         true = load_figures(session, compute_figures(session, period, 1, college.clock()))["MEM_CNT"]
     for node in (world.hub, reader, college):
         view = read_view(node, ANNA, "MEM_CNT", "2025U", tables=[("T",)])
-        assert {row.status for row in view.rows} == {"noisy"}
-        assert {row.error for row in view.rows} == {"2.4"}
-        for row in view.rows:
+        told = [row for row in view.rows if row.status != "withheld"]
+        assert {(row.status, row.error) for row in told} == {("noisy", "2.4")}
+        for row in told:
             low, high = possible_counts(int(row.value or 0), 5)
             assert low <= int(true[f"T={row.dims['T']}"].value) <= high
         assert "≈ " in figures.bars_of(view, view.rows, "zh")
