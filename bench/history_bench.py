@@ -2,9 +2,9 @@
 
     python -m bench.history_bench [--staff N] [--months N] [--json]
 
-40 dataflows and some 2,600 published or withheld cells a month. `months` lie behind the one that is measured (24 is what
-a college has after two years; each costs as much as the one before, so the default is small). What is asked for: the next
-month in 10 seconds, all months anew in 300. It is no part of `make bench` while it does not hold.
+40 dataflows and some 2,600 published or withheld cells a month. `months` lie behind the one that is measured (24 is
+what a college has after two years; each costs as much as the one before, so the default is small). What is asked for:
+the next month in 10 seconds, all months anew in 300. It is no part of `make bench` while it does not hold.
 """
 
 import time
