@@ -122,10 +122,12 @@ def _things_to_try(stage: Stage, college: ServedOffice, period: str) -> list[Wor
         [*command, "--config", str(stage.hub.node.config), "--token-file", str(stage.hub.write_token(ANALYST)),
          "query", "MEM_STAFF_CNT", "--period", period, "--rollup"]
     )  # fmt: skip
+    exact = stage.summed if stage.second else ""
     hub = Words(
-        f"在 {stage.hub.url} 以分析员登录：看 {period} 的指标、汇总、覆盖和不公开的单元格，再看报送情况。",
+        f"在 {stage.hub.url} 以分析员登录：看 {period} 的指标、汇总、覆盖和不公开的单元格，再看报送情况"
+        f"{f'；{exact} 的精确合计在“合计”页' if exact else ''}。",
         f"Sign in at {stage.hub.url} as the analyst: the indicators of {period}, their roll-up, coverage and withheld "
-        "cells; then who has reported.",
+        f"cells; then who has reported{f'; the exact totals of {exact} are under Totals' if exact else ''}.",
     )
     approver = Words(
         f"在 {college.url} 以审批人登录：一份更正等待审批，看哪些单元格不公开、为什么；批准后一两分钟内，"

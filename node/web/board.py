@@ -71,6 +71,7 @@ def indicator(request: Request, visitor: VisitorOf, code: str, period: Period = 
         tables=[(",".join(item), figures.table_name(catalogue, item, language)) for item in defined.released],
         total=_line(total, defined, language) if total else None,
         nodes=[(node, figures.show_row(node, defined, language)) for node in total.nodes] if total else [],
+        colleges=figures.colleges_of(view, language) if view and table else [],
         rows=[_line(row, defined, language) for row in view.rows] if view else [],
         legend=figures.legend_of(view.rows) if view else [],
         missing=view.missing if view else (),

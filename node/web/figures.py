@@ -62,6 +62,13 @@ def legend_of(rows: Iterable[ViewRow]) -> list[Status]:
     return legend(status for row in rows for status in (row.status, *(node.status for node in row.nodes)))
 
 
+def colleges_of(view: View, language: str) -> list[tuple[NodeFigure, list[Shown | None]]]:
+    """Return each college with its figure of every row, None where it told none: its own table as it was released."""
+    names = {node.origin: node for row in view.rows for node in row.nodes}
+    cells = [{node.origin: show_row(node, view.indicator, language) for node in row.nodes} for row in view.rows]
+    return [(node, [told.get(origin) for told in cells]) for origin, node in names.items()]
+
+
 def label_of(row: ViewRow, language: str) -> str:
     """Return the names of a row's codes, as in `女 · 副高`."""
     return " · ".join(text.in_language(language) for text in row.labels) or TOTAL.in_language(language)

@@ -100,6 +100,10 @@ def look_at_pages(province: Province, told: dict[tuple[str, str], int]) -> None:
     """Let an approver see totals and step back on the page; let the hub's page begin no second one."""
     browser = Browser(province.colleges[0], create_app(province.colleges[0]))
     assert browser.sign_in(BEN.name).status_code == 303
+    page = browser.get(f"/indicators/MEM_STAFF_CNT?period={PERIOD}&table=T")
+    assert page.text.count("Σ ") > 3
+    own_tables = page.text.partition("各校公布的表")[2].partition("</table>")[0]
+    assert all(college.settings.node.name in own_tables for college in province.colleges)
     page = browser.get("/totals")
     assert all(f">Σ {value}</td>" in page.text for value in told.values())
     assert STATES[OPENED].zh in page.text
