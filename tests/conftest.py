@@ -72,12 +72,23 @@ ONE_DATABASE = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the second database of some tests to `make soak`, visibly."""
-    skip = pytest.mark.skip(reason="on PostgreSQL too: make soak")
-    for item in items:
-        if not LONG and "postgresql" in item.name and item.nodeid.partition("::")[0] in ONE_DATABASE:
+# folders of which `make test` runs all but the second database of some tests: `make soak` runs that alone
+_NO_LONG_FORM = ("tests/exchange/", "tests/sync/", "tests/transports/", "tests/releases/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the second database of some tests to `make soak`, visibly; there, what `make test` runs all the same."""
+    seconds = [item for item in items if "postgresql" in item.name and item.nodeid.partition("::")[0] in ONE_DATABASE]
+    if not LONG:
+        skip = pytest.mark.skip(reason="on PostgreSQL too: make soak")
+        for item in seconds:
             item.add_marker(skip)
+        return
+    kept = set(seconds)
+    left = [item for item in items if item.nodeid.startswith(_NO_LONG_FORM) and item not in kept]
+    config.hook.pytest_deselected(items=left)
+    gone = set(left)
+    items[:] = [item for item in items if item not in gone]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
+import highspy
 from sqlalchemy.orm import configure_mappers
 
 import federation.client
@@ -47,6 +48,7 @@ for _module in _OF_A_SERVER:
     import_module(f"uvicorn.{_module}")
 with tempfile.TemporaryDirectory() as _folder:
     live_once(Path(_folder))
+highspy.Highs.resetGlobalScheduler(True)  # the solver's threads: a fork has none, and would fall over them at its end
 federation.client._ALARMS = federation.client._Alarms()  # whose thread is this process's
 gc.collect()
 gc.freeze()
