@@ -54,6 +54,8 @@ def join_new(
     cells = {cell.key: cell for cell in whole.cells}
     links = []
     for link in whole.links:
+        if link.loose and link.left[0][0] != new.name:
+            continue  # guesses reach back one period
         old = cells[link.right[0]]
         if link.left[0][0] == new.name and len(link.left) == len(link.right) == 1 and old.past == PUBLISHED:
             mine = cells[link.left[0]]

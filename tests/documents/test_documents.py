@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from federation.envelope import TYPES
+from node.demo.stage import free_ports
 from node.exchange.api import router as exchange
 from node.exchange.membership_api import router as membership
 from tests.documents.generated import ROOT, codes, documents, find_command, groups, leaves
@@ -162,6 +163,7 @@ def test_the_walkthrough_runs(tmp_path: Path, forked: Forked) -> None:
     work = tmp_path / "work"
     work.mkdir()
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(t for t, _ in ready)
+    script = script.replace("18650", str(free_ports(1)[0]))  # somebody's node may have the usual one
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=work,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -283,3 +284,17 @@ def test_a_release_is_protected_in_seconds_and_in_silence(capfd: pytest.CaptureF
         protect(*system, KEY)
         assert time.process_time() - start < 10, "two at most on a quiet machine"
     assert capfd.readouterr() == ("", ""), "standard output belongs to the command's JSON"
+
+
+def test_what_is_shown_near_by_holds_against_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large releases are looked at block by block; here a small one is, and the attacker sees all of it."""
+    monkeypatch.setattr("federation.outsider._LARGE", 0)
+    cells, relations = college(120, 5)
+    blocks = {"ON": ("ON", "STAFF", "MEM"), "NON": ("ON", "STAFF", "MEM"), "RET": ("ON", "STAFF", "MEM")}
+    parted = [replace(cell, block=blocks.get(cell.key[0], (cell.key[0],))) for cell in cells]
+    withheld = set(protect(parted, relations, b"k", insiders=2).withheld)
+    for known in (0, 2):
+        assert narrow_by_program(cells, relations, withheld, known) == ([], [])
+    assert find_exact(parted, relations, withheld) == []
+    bare = {cell.key for cell in cells if cell.public and cell.is_small}
+    assert find_exact(parted, relations, bare) == find_exact(cells, relations, bare) != []
