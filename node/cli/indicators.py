@@ -120,7 +120,7 @@ def compute(
         print_json(_head(shown) | {"figures": states})
         return
     OUT.print(
-        f"{shown.period}：有值 / values {states.get('A', 0)}，缺失 / missing {states.get('O', 0)}，"
+        f"{shown.period}：有值 / values {states.get('A', 0)}，无数据 / missing {states.get('O', 0)}，"
         f"不适用 / not applicable {states.get('M', 0)}（已知时点 / known at {shown.known_at}）",
         highlight=False,
     )

@@ -43,7 +43,7 @@ def test_from_roster_to_figures(gonghui: Gonghui, tmp_path: Path) -> None:
     said = gonghui(*before, "indicators", "values", "MEM_DENSITY", "--period", "2025U", "--json")
     assert said.json["figures"] == [{"dims": {}, "status": "A", "value": "66.7", "numerator": 2, "denominator": 3}]
     said = gonghui(*before, "indicators", "values", "MEM_JOIN_CNT", "--period", "2025U")
-    assert "缺失" in said.out
+    assert "无数据" in said.out
     assert "入会时间" in said.out
     earlier = gonghui(*before, "indicators", "values", "MEM_CNT", "--period", "2025U", "--known-at", "0", "--json")
     assert earlier.json["figures"][0]["status"] == "O"

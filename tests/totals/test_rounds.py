@@ -1,5 +1,6 @@
 """Rounds of twelve colleges and two aggregators: exact totals, or a clear state and never a wrong total."""
 
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,12 +68,13 @@ def test_a_round_ends_in_exact_totals_that_everybody_has_verified(
     assert all(told["MEM_STAFF_CNT", dims] == value for dims, value in exact.items())
     assert all(rows[dims]["value"] == value for (code, dims), value in told.items() if code == "MEM_STAFF_CNT")
     look_at_pages(province, told)
-    control = audit_from_outside(province, told, gonghui, tmp_path)
-    attack(
-        "all signed files of twelve colleges and the totals over them",
-        product=f"0 cells, of {len(told)} totals published",
-        control=f"{control} cells, every total published",
-    )
+    if LONG or "GONGHUI_REPORT" in os.environ:
+        control = audit_from_outside(province, told, gonghui, tmp_path)
+        attack(
+            "all signed files of twelve colleges and the totals over them",
+            product=f"0 cells, of {len(told)} totals published",
+            control=f"{control} cells, every total published",
+        )
     assert gonghui(*college, "open", "--period", "2025-09").code == 3
     assert gonghui(*college, "aggregate", "--period", PERIOD).code == 4
     with pytest.raises(Conflict, match="attempt-open"):
