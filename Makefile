@@ -23,7 +23,7 @@ test: setup  ## all tests, with the browser
 
 soak: setup  ## faults of every kind, at length: an hour at most, prints its figures
 	@GONGHUI_SOAK=1 timeout 3600 $(RUN) pytest -n $(WORKERS) -o timeout=1200 -rs --durations=10 tests/faults tests/hostile \
-		tests/federation/test_hostile_channel.py tests/exchange tests/sync tests/transports tests/releases tests/web/test_any_request.py tests/cli/test_kill.py tests/cli/test_life.py tests/cli/test_half_hour.py tests/cli/test_earlier_release.py tests/totals tests/demo
+		tests/federation/test_hostile_channel.py tests/exchange tests/sync tests/transports tests/releases tests/web/test_any_request.py tests/cli/test_kill.py tests/cli/test_life.py tests/cli/test_half_hour.py tests/cli/test_earlier_release.py tests/totals tests/demo tests/schemas/test_agreement.py
 
 check: setup  ## style, types, layers
 	@$(RUN) ruff check .

@@ -26,7 +26,7 @@ from tests.cli.conftest import Gonghui, Served, environment
 
 ANN = Actor("a-ann", "ann", OFFICER)
 RECORDS = 160
-SOAK = pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="of the hub too: make soak, and tests/faults")
+SOAK = pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="long form: make soak; at every step: tests/faults")
 Serve = Callable[..., Served]
 
 
@@ -92,7 +92,8 @@ def start_sync(college: Founding) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.mark.parametrize("victim", ["college", pytest.param("hub", marks=SOAK)])
+@SOAK
+@pytest.mark.parametrize("victim", ["college", "hub"])
 def test_a_kill_in_the_middle_of_a_sync_loses_and_doubles_nothing(
     tmp_path: Path, serve: Serve, gonghui: Gonghui, victim: str
 ) -> None:

@@ -16,6 +16,7 @@ import jsonschema_rs
 import pytest
 
 from schemas import schema_digest
+from tests.conftest import LONG
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KEYWORDS = {
@@ -94,7 +95,7 @@ def test_an_example_is_what_its_name_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(n for n in EXAMPLES if n.startswith("valid-")))
 def test_both_validators_agree_on_every_small_change(name: str) -> None:
-    """Put strange values in every place of each valid example: the two verdicts must be one."""
+    """Put strange values in every place of each valid example, in a third of them in the short form: one verdict."""
     strange: list[Any] = [
         None,
         True,
@@ -115,7 +116,8 @@ def test_both_validators_agree_on_every_small_change(name: str) -> None:
         {},
     ]
     schema = _schema_of(name)
-    for path in _paths(EXAMPLES[name]):
+    places = list(_paths(EXAMPLES[name]))
+    for path in places if LONG else places[len(places) % 3 :: 3]:
         for value in strange:
             changed = copy.deepcopy(EXAMPLES[name])
             place = changed
