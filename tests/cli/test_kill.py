@@ -26,7 +26,9 @@ from tests.cli.conftest import Gonghui, Served, environment
 
 ANN = Actor("a-ann", "ann", OFFICER)
 RECORDS = 160
-SOAK = pytest.mark.skipif(not os.environ.get("GONGHUI_SOAK"), reason="long form: make soak; at every step: tests/faults")
+SOAK = pytest.mark.skipif(
+    not os.environ.get("GONGHUI_SOAK"), reason="long form: make soak; at every step: tests/faults"
+)
 Serve = Callable[..., Served]
 
 
