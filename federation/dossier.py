@@ -84,8 +84,7 @@ def _read_totals(found: Mapping[str, Mapping[str, Any]]) -> Iterator[OpenedTotal
     for identity, payload in ordered:
         if payload["kind"] == SUM:
             told = payload["content"]
-            step = Said(identity, payload["origin"], told["step"], told["period"], told["attempt"], told["body"])
-            said.setdefault(told["family"], []).append(step)
+            said.setdefault(told["family"], []).append(Said.of(identity, payload["origin"], told))
             if told["step"] == COHORT:
                 hub, second = told["body"]["aggregators"]
                 pairs.setdefault(told["family"], set()).add((hub, second))

@@ -52,6 +52,11 @@ class Said:
     attempt: int
     body: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, record: str, origin: str, content: Mapping[str, Any]) -> "Said":
+        """Return what the content of a record, whose schema was checked, says."""
+        return cls(record, origin, content["step"], content["period"], content["attempt"], content["body"])
+
 
 def subject_of(family: str, step: str, period: str = "", attempt: int = 0, vintage: int = 1) -> str:
     """Return the subject under which a step is said."""

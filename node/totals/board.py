@@ -76,8 +76,7 @@ def _load(session: Session, node: Node, family: str, under: str, endings: Sequen
 
 
 def _said(record: StoredRecord) -> Said:
-    content = read_content(record)
-    return Said(record.id, record.origin, content["step"], content["period"], content["attempt"], content["body"])
+    return Said.of(record.id, record.origin, read_content(record))
 
 
 def say(
